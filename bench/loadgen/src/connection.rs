@@ -1,0 +1,99 @@
+//! One connection to the server: what it still has to send, and what must come back.
+
+use crate::pattern::Pattern;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+
+/// What one `read` brought.
+pub enum Received {
+    /// Right bytes, or none yet
+    Good,
+    /// A byte that differs from what was sent
+    Mismatch,
+}
+
+/// One connection, its stream of messages all of one size.
+pub struct Connection {
+    stream: TcpStream,
+    /// Which of the pattern's streams this connection sends
+    number: u64,
+    /// Bytes a message
+    size: u64,
+    /// Bytes that should have been sent by now
+    offered: u64,
+    /// Bytes written to the socket
+    sent: u64,
+    /// Bytes that came back
+    received: u64,
+    /// For each message under way the time it should have been sent, in nanoseconds, oldest first
+    intended: VecDeque<u64>,
+    /// Whether the poller has been asked to tell when the socket takes more
+    pub waits_to_write: bool,
+}
+
+impl Connection {
+    /// Takes a connected non-blocking socket.
+    pub fn new(stream: TcpStream, number: u64, size: u64) -> Self {
+        Self {
+            stream,
+            number,
+            size,
+            offered: 0,
+            sent: 0,
+            received: 0,
+            intended: VecDeque::new(),
+            waits_to_write: false,
+        }
+    }
+
+    /// The socket, for the poller.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Messages offered and not yet back.
+    pub fn under_way(&self) -> usize {
+        self.intended.len()
+    }
+
+    /// Adds one message, which should leave at `time`.
+    pub fn offer(&mut self, time: u64) {
+        self.offered += self.size;
+        self.intended.push_back(time);
+    }
+
+    /// Writes what the socket takes. Whether anything is left then.
+    pub fn send(&mut self, pattern: &Pattern) -> io::Result<bool> {
+        while self.sent < self.offered {
+            match self.stream.write(pattern.at(self.number, self.sent, self.offered - self.sent)) {
+                Ok(count) => self.sent += count as u64,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads once and compares. The end of the stream is an error: no server may close first.
+    pub fn receive(&mut self, pattern: &Pattern, buffer: &mut [u8]) -> io::Result<Received> {
+        let count = match self.stream.read(buffer) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+            Err(error) => return Err(error),
+        };
+        let expected = pattern.at(self.number, self.received, count as u64);
+        self.received += count as u64;
+        let good = self.received <= self.sent && buffer[..count] == *expected;
+        Ok(if good { Received::Good } else { Received::Mismatch })
+    }
+
+    /// Takes the oldest message under way if all of it has come back: the time it should have been sent.
+    pub fn complete(&mut self) -> Option<u64> {
+        let outstanding = self.intended.len() as u64;
+        let complete = self.received >= self.offered - (outstanding.checked_sub(1)?) * self.size;
+        if complete { self.intended.pop_front() } else { None }
+    }
+}
