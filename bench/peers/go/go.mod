@@ -1,0 +1,3 @@
+module echo-node/bench/peers/go
+
+go 1.21
