@@ -2,6 +2,9 @@
 //!
 //! [`server::Server`] is the way in. The data goes straight down: server, event loop, connection or exchange, system
 //! calls.
+//!
+//! This room is the binding: what JavaScript sees of the engine, as a class, and nothing but that. Checks, errors and
+//! promises are made in TypeScript, above it.
 
 pub mod address;
 pub mod connection;
@@ -16,3 +19,206 @@ pub mod server;
 pub mod slots;
 pub mod stats;
 mod syscalls;
+
+use std::time::Duration;
+
+use napi::Status;
+use napi::bindgen_prelude::{Buffer, Either, FnArgs, Function};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi_derive::napi;
+
+use crate::address::{Address, parse_ipv4};
+use crate::error::Error;
+use crate::event_loop::Limits;
+use crate::server::{Config, Event, Server};
+
+/// What `start` is told. Times are in milliseconds; absent is unlimited or off.
+#[napi(object)]
+pub struct StartOptions {
+    /// An IPv4 address.
+    pub host: String,
+    /// A TCP port, or 0 for a free one.
+    pub port: u16,
+    /// How many connections may wait to be accepted.
+    pub backlog: i32,
+    /// More connections are turned away.
+    pub max_connections: Option<u32>,
+    /// Quiet connections are closed after this time.
+    pub idle_timeout: Option<u32>,
+}
+
+/// A failed system call.
+#[napi(object)]
+pub struct Failure {
+    /// A negative number, as in `util.getSystemErrorName()`.
+    pub errno: i32,
+    /// The name of the call.
+    pub syscall: String,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { errno: -error.errno, syscall: error.syscall.to_owned() }
+    }
+}
+
+/// A send that is over: `data` is what came back, `failure` why nothing did. One of them is there.
+#[napi(object, object_from_js = false)]
+pub struct Settled {
+    /// The id that `send` was given.
+    pub id: f64,
+    /// What came back.
+    pub data: Option<Buffer>,
+    /// What went wrong.
+    pub failure: Option<Failure>,
+}
+
+impl From<event_loop::Settled> for Settled {
+    fn from(settled: event_loop::Settled) -> Self {
+        let (data, failure) = match settled.result {
+            Ok(data) => (Some(data.into()), None),
+            Err(error) => (None, Some(error.into())),
+        };
+        // Ids are counted up from 0 in JavaScript: they came from there, and fit.
+        #[expect(clippy::cast_precision_loss)]
+        Self { id: settled.id as f64, data, failure }
+    }
+}
+
+/// What a server has done since it started.
+#[napi(object, object_from_js = false)]
+pub struct Stats {
+    /// Connections accepted.
+    pub total_connections: f64,
+    /// Bytes echoed.
+    pub total_bytes: f64,
+    /// Connections open now.
+    pub active_connections: f64,
+    /// Connections turned away.
+    pub rejected_connections: f64,
+}
+
+/// Keeps Node's event loop alive as long as it exists.
+type KeepAlive = ThreadsafeFunction<(), (), (), Status, false>;
+
+/// A server that can be started and stopped, once.
+#[napi]
+#[derive(Default)]
+pub struct NativeServer {
+    server: Option<Server>,
+    keep_alive: Option<KeepAlive>,
+}
+
+#[napi]
+impl NativeServer {
+    /// A server that does not listen yet.
+    #[napi(constructor, catch_unwind)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Listens, and returns the port, or what failed.
+    ///
+    /// `on_report` hears of sends that are over and, with `true`, of the server's end. It is held until the server has ended, and with it whatever it refers to: a server that listens is not
+    /// garbage. It does not keep the process alive; `set_keep_alive` does.
+    ///
+    /// # Errors
+    /// Node-API's own, if the environment is shutting down.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
+    pub fn start(
+        &mut self,
+        options: StartOptions,
+        on_report: Function<FnArgs<(Vec<Settled>, bool)>, ()>,
+    ) -> napi::Result<Either<u16, Failure>> {
+        let Ok(ip) = parse_ipv4(&options.host) else {
+            return Ok(Either::B(Error { errno: libc::EINVAL, syscall: "bind" }.into()));
+        };
+        let config = Config {
+            address: Address { ip, port: options.port },
+            backlog: options.backlog,
+            limits: Limits {
+                max_connections: options.max_connections.map(|most| most as usize),
+                idle_timeout: options.idle_timeout.map(|time| Duration::from_millis(time.into())),
+            },
+        };
+        let report = on_report
+            .build_threadsafe_function::<Event>()
+            .weak::<true>()
+            .callee_handled::<false>()
+            .build_callback(|context| Ok(FnArgs::from(to_report(context.value))))?;
+        let started = Server::start(&config, move |event| {
+            // A refusal says that the environment is gone, and with it everyone who could be told.
+            report.call(event, ThreadsafeFunctionCallMode::NonBlocking);
+        });
+        Ok(match started {
+            Ok(server) => {
+                let port = server.address().port;
+                self.server = Some(server);
+                Either::A(port)
+            }
+            Err(error) => Either::B(error.into()),
+        })
+    }
+
+    /// Begins a send; false if the server has ended.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn send(&self, id: i64, data: &[u8], timeout: u32) -> bool {
+        let timeout = Duration::from_millis(timeout.into());
+        self.server.as_ref().is_some_and(|server| server.send(id.unsigned_abs(), data.to_vec(), timeout))
+    }
+
+    /// Gives up a send.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self, id: i64) {
+        if let Some(server) = &self.server {
+            server.cancel(id.unsigned_abs());
+        }
+    }
+
+    /// Begins to stop. The report with `true` says when it is over.
+    #[napi(catch_unwind)]
+    pub fn stop(&self, timeout: u32) {
+        if let Some(server) = &self.server {
+            server.stop(Duration::from_millis(timeout.into()));
+        }
+    }
+
+    /// The counters, before the start all zero.
+    ///
+    /// # Errors
+    /// The message of the panic that ended the server.
+    #[napi(catch_unwind)]
+    pub fn stats(&self) -> napi::Result<Stats> {
+        let stats = self.server.as_ref().map_or_else(|| Ok(crate::stats::Stats::default()), Server::stats);
+        // 2^53 bytes are eleven days at 10 GB/s; a JavaScript number is exact up to there.
+        #[expect(clippy::cast_precision_loss)]
+        stats.map_err(napi::Error::from_reason).map(|stats| Stats {
+            total_connections: stats.total_connections as f64,
+            total_bytes: stats.total_bytes as f64,
+            active_connections: stats.active_connections as f64,
+            rejected_connections: stats.rejected_connections as f64,
+        })
+    }
+
+    /// Whether the process is to stay alive. `idle` is a function that does nothing, and is never called: Node-API has
+    /// no handle without one.
+    ///
+    /// # Errors
+    /// Node-API's own, if the environment is shutting down.
+    #[napi(catch_unwind)]
+    pub fn set_keep_alive(&mut self, keep: bool, idle: Function<(), ()>) -> napi::Result<()> {
+        self.keep_alive =
+            if keep { Some(idle.build_threadsafe_function().callee_handled::<false>().build()?) } else { None };
+        Ok(())
+    }
+}
+
+fn to_report(event: Event) -> (Vec<Settled>, bool) {
+    match event {
+        Event::Settled(settled) => (settled.into_iter().map(Settled::from).collect(), false),
+        Event::Ended(_) => (Vec::new(), true),
+    }
+}

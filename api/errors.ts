@@ -1,0 +1,65 @@
+/** The errors of the API, in the shape of Node's own. */
+
+import { getSystemErrorMap, inspect } from 'node:util'
+
+/** A system call that failed, as Node.js reports one. */
+export interface SystemError extends Error {
+  /** The name of the error, such as `'EADDRINUSE'`: see errno(3). */
+  code: string
+  /** Its number, negative: a key of `util.getSystemErrorMap()`. */
+  errno: number
+  /** The call that failed, such as `'bind'`. */
+  syscall: string
+  /** The IPv4 address it was about. */
+  address?: string
+  /** The TCP port it was about. */
+  port?: number
+}
+
+/** The error for a failed system call: `bind EADDRINUSE: address already in use 127.0.0.1:7007`. */
+export function systemError(
+  { errno, syscall }: { errno: number; syscall: string },
+  address: string,
+  port: number,
+): SystemError {
+  const [code, text] = getSystemErrorMap().get(errno) ?? [`E${-errno}`, `unknown system error ${-errno}`]
+  const message = `${syscall} ${code}: ${text} ${address}:${port}`
+  return Object.assign(new Error(message), { code, errno, syscall, address, port })
+}
+
+/** An error with a code. */
+export function codedError(code: string, message: string): Error & { code: string } {
+  return Object.assign(new Error(message), { code })
+}
+
+/** The error of an operation that its caller aborted, with the signal's reason as its cause. */
+export function abortError(reason: unknown): Error & { code: string } {
+  const error = Object.assign(new Error('The operation was aborted', { cause: reason }), { code: 'ABORT_ERR' })
+  error.name = 'AbortError'
+  return error
+}
+
+/** An argument of the wrong type. */
+export function invalidType(name: string, expected: string, received: unknown): TypeError {
+  return Object.assign(new TypeError(`${name} must be ${expected}, but is ${shown(received)}`), {
+    code: 'ERR_INVALID_ARG_TYPE',
+  })
+}
+
+/** An argument of the right type whose value cannot be used. */
+export function invalidValue(name: string, expected: string, received: unknown): TypeError {
+  return Object.assign(new TypeError(`${name} must be ${expected}, but is ${shown(received)}`), {
+    code: 'ERR_INVALID_ARG_VALUE',
+  })
+}
+
+/** A number outside its range. */
+export function outOfRange(name: string, expected: string, received: number): RangeError {
+  return Object.assign(new RangeError(`${name} must be ${expected}, but is ${shown(received)}`), {
+    code: 'ERR_OUT_OF_RANGE',
+  })
+}
+
+function shown(value: unknown): string {
+  return inspect(value, { depth: 0, maxStringLength: 64, maxArrayLength: 4, breakLength: Infinity })
+}
