@@ -1,0 +1,58 @@
+// What polling before sleeping gains and costs: from one connection to many, with cores free and with none.
+import { end, launch } from '../lib/children.ts'
+import { duel, type Sample } from '../lib/duel.ts'
+import { ratios, type Outcome } from '../lib/outcome.ts'
+import { echoNode } from '../lib/servers.ts'
+import { duration, type Effort, type Step } from '../lib/step.ts'
+
+const CONNECTIONS = [1, 4, 32, 256]
+
+/** Somebody else's thread, for as long as it is let; no longer than a minute an arm. */
+const BUSY = [process.execPath, '-e', 'const end = Date.now() + 600_000; while (Date.now() < end);']
+
+/** What polling changes. */
+interface Quantity {
+  name: string
+  unit: string
+  of: (sample: Sample) => number
+}
+
+const QUANTITIES: Quantity[] = [
+  { name: 'p50', unit: 'us', of: ({ latency }) => latency.p50 },
+  { name: 'messages a second', unit: '/s', of: ({ per_second }) => per_second },
+  { name: 'server CPU a message', unit: 'us', of: ({ cpu }) => cpu },
+]
+
+/** Polling on (the default) against off. */
+export function pollingRows(effort: Effort): Step[] {
+  const fewer = { ...effort, rounds: Math.max(2, Math.round(effort.rounds / 2)) }
+  return [false, true].flatMap((busy) => CONNECTIONS.map((connections) => step(connections, busy, fewer)))
+}
+
+/** With another busy thread nothing is pinned, or it would take one side's core alone. */
+function step(connections: number, busy: boolean, effort: Effort): Step {
+  const name = `busyPoll, ${connections} connections, ${busy ? 'another busy thread' : 'cores free'}`
+  const pinning = busy ? ('free' as const) : ('onceListening' as const)
+  const sides = [echoNode(), echoNode({ busyPoll: 0 })].map((spec) => ({ spec, pinning }))
+  return {
+    name,
+    seconds: duration(2, effort),
+    async run() {
+      const burner = busy ? launch(BUSY) : undefined
+      try {
+        const kind = { mode: 'closed', connections, size: 64, pinned: !busy } as const
+        const { samples, voided } = await duel(sides, kind, effort)
+        const outcomes = QUANTITIES.map((quantity) => line(name, quantity, samples, voided))
+        return { outcomes }
+      } finally {
+        if (burner) await end(burner)
+      }
+    },
+  }
+}
+
+function line(step: string, { name, unit, of }: Quantity, samples: Sample[][], voided: number): Outcome {
+  const pairs = samples.map((round) => round.map(of))
+  const outcome = { what: `${step}: ${name}`, against: 'off', unit: 'ratio', voided }
+  return { ...outcome, ...ratios(pairs, ['on', 'off'], unit) }
+}
