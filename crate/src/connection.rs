@@ -6,11 +6,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::error::Result;
 use crate::poller::Interest;
-use crate::stats::Counters;
+use crate::shared::{Counters, Shared};
 use crate::syscalls;
 
 /// The most that one read takes. Larger buffers no longer lower the CPU time a megabyte.
@@ -27,21 +27,27 @@ pub const UNSENT_LIMIT: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Workspace {
     buffer: Box<[u8]>,
-    unsent: Arc<AtomicUsize>,
-    counters: Arc<Counters>,
+    shared: Arc<Shared>,
+    thread: usize,
 }
 
 impl Workspace {
-    /// A workspace for one thread. `unsent` counts the bytes owed by all threads of a server.
+    /// A workspace for the thread with this number.
     #[must_use]
-    pub fn new(unsent: Arc<AtomicUsize>, counters: Arc<Counters>) -> Self {
-        Self { buffer: vec![0; READ_SIZE].into_boxed_slice(), unsent, counters }
+    pub fn new(shared: Arc<Shared>, thread: usize) -> Self {
+        Self { buffer: vec![0; READ_SIZE].into_boxed_slice(), shared, thread }
+    }
+
+    /// The figures of the server.
+    #[must_use]
+    pub fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// The thread's counters.
     #[must_use]
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        self.shared.counters(self.thread)
     }
 
     /// The thread's buffer, whose content means nothing between two calls.
@@ -50,17 +56,21 @@ impl Workspace {
     }
 
     fn read_size(&self) -> usize {
-        if self.unsent.load(Relaxed) > UNSENT_LIMIT { READ_SIZE_WHEN_SHORT } else { READ_SIZE }
+        if self.shared.unsent.load(Relaxed) > UNSENT_LIMIT { READ_SIZE_WHEN_SHORT } else { READ_SIZE }
     }
 
     /// Writes what the socket has room for, counting ahead (see [`Counters::writing`]).
     fn write(&self, socket: &OwnedFd, data: &[u8]) -> Result<usize> {
-        self.counters.writing(data.len());
+        let counters = self.counters();
+        counters.writing(data.len());
         let written = match syscalls::write(socket, data) {
             Err(error) if error.would_block() => Ok(0),
             result => result,
         };
-        self.counters.unwritten(data.len() - written.unwrap_or(0));
+        let unwritten = data.len() - written.unwrap_or(0);
+        if unwritten > 0 {
+            counters.unwritten(unwritten);
+        }
         written
     }
 }
@@ -70,19 +80,19 @@ impl Workspace {
 struct Rest {
     data: Box<[u8]>,
     written: usize,
-    unsent: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
 }
 
 impl Rest {
-    fn new(data: &[u8], unsent: &Arc<AtomicUsize>) -> Self {
-        unsent.fetch_add(data.len(), Relaxed);
-        Self { data: data.into(), written: 0, unsent: Arc::clone(unsent) }
+    fn new(data: &[u8], shared: &Arc<Shared>) -> Self {
+        shared.unsent.fetch_add(data.len(), Relaxed);
+        Self { data: data.into(), written: 0, shared: Arc::clone(shared) }
     }
 }
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        self.unsent.fetch_sub(self.data.len(), Relaxed);
+        self.shared.unsent.fetch_sub(self.data.len(), Relaxed);
     }
 }
 
@@ -178,7 +188,7 @@ impl Connection {
         if written == read {
             return Ok(Next::WaitFor(self.interest_without_rest()));
         }
-        self.rest = Some(Box::new(Rest::new(&work.buffer[written..read], &work.unsent)));
+        self.rest = Some(Box::new(Rest::new(&work.buffer[written..read], &work.shared)));
         Ok(Next::WaitFor(Interest::Writable))
     }
 

@@ -1,52 +1,70 @@
-//! What the I/O thread does: waits, serves what is ready, carries out commands and timers, and waits again.
+//! What an I/O thread does: waits, serves what is ready, carries out commands and timers, and waits again.
 //!
 //! While the events of one wait are served, only a descriptor's own event may close it. Commands and timers come after
 //! all of them. So no event can meet a descriptor that was closed and given out again in between.
+//!
+//! The first thread of a server accepts and deals connections out in turn, and has the sends; the others only serve.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::address::Address;
-use crate::connection::{Connection, Next, Workspace, turn_away};
-use crate::error::{Error, Result};
-use crate::exchange::{Exchange, Progress};
-use crate::listener::{Accepted, Listener};
+use crate::acceptor::Acceptor;
+use crate::connection::turn_away;
+use crate::connections::Connections;
+use crate::error::Error;
+use crate::listener::Accepted;
 use crate::mailbox::{Command, Mailbox};
-use crate::poller::{Interest, Poller, Token};
-use crate::send_queue::{Place, SendQueue};
-use crate::slots::{Slot, Slots};
+use crate::poller::{Poller, Token};
+use crate::sends::{self, Sends, Settled};
 
-/// A send that is over.
-#[derive(Debug)]
-pub struct Settled {
-    /// The id it was given.
-    pub id: u64,
-    /// What came back, or why nothing did: `ETIMEDOUT` past its deadline, `ECANCELED` when it was cancelled.
-    pub result: Result<Vec<u8>>,
-}
-
-/// The tokens of what is not in the table; descriptors are far below.
-const LISTENER: Token = u64::MAX;
+/// The token of the listener. Those of descriptors are far below.
+pub const LISTENER: Token = Token::MAX;
 /// The token of the mailbox's waker.
-pub const WAKER: Token = u64::MAX - 1;
-
-/// How long the listener rests at most when there are no descriptors or no memory left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub const WAKER: Token = Token::MAX - 1;
 
 /// How long to wait after an error of `epoll_wait(2)` that ought not to exist, so that it cannot make the loop spin.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(10);
 
-/// An idle connection is closed at most this part of the timeout late: the table is not searched more often.
-const IDLE_PRECISION: u32 = 16;
-
-/// What limits a server.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
+/// What only the first thread of a server has.
+#[derive(Debug)]
+pub struct Front {
+    /// Gone when a stop has taken the last connections from the backlog.
+    pub acceptor: Option<Acceptor>,
     /// More connections than this are turned away.
     pub max_connections: Option<usize>,
-    /// Connections on which nothing happened for so long are closed.
-    pub idle_timeout: Option<Duration>,
+    /// The client's side.
+    pub sends: Sends,
+    /// The mailboxes of the server's other threads.
+    pub others: Vec<Arc<Mailbox>>,
+    /// Who has the last connection that was dealt out: 0 this thread, n the nth other one.
+    pub turn: usize,
+}
+
+/// Which thread of a server this is.
+#[derive(Debug)]
+pub enum Role {
+    /// The first.
+    First(Box<Front>),
+    /// Another one, with the mailbox of the first.
+    Other(Arc<Mailbox>),
+}
+
+impl Role {
+    fn front(&self) -> Option<&Front> {
+        match self {
+            Self::First(front) => Some(front),
+            Self::Other(_) => None,
+        }
+    }
+
+    fn front_mut(&mut self) -> Option<&mut Front> {
+        match self {
+            Self::First(front) => Some(front),
+            Self::Other(_) => None,
+        }
+    }
 }
 
 /// How far the stop is.
@@ -61,69 +79,35 @@ struct Stop {
 pub struct EventLoop {
     poller: Poller,
     mailbox: Arc<Mailbox>,
-    listener: Option<Listener>,
-    /// The listener rests until this moment, out of the poller.
-    accept_paused_until: Option<Instant>,
-    /// Where sends connect to.
-    destination: Address,
-    limits: Limits,
-    slots: Slots,
-    work: Workspace,
-    sends: SendQueue,
-    settled: Vec<Settled>,
-    /// Zero of the clock of [`Connection::last_active`].
-    epoch: Instant,
-    /// When to look for idle connections next.
-    next_sweep: Option<Instant>,
+    connections: Connections,
+    role: Role,
     stop: Option<Stop>,
 }
 
 impl EventLoop {
-    /// The loop of a server that listens already.
-    ///
-    /// # Errors
-    /// Those of [`Poller::add`].
-    pub fn new(
-        poller: Poller,
-        mailbox: Arc<Mailbox>,
-        listener: Listener,
-        limits: Limits,
-        work: Workspace,
-    ) -> Result<Self> {
-        poller.add(&listener, LISTENER, Interest::Readable)?;
-        Ok(Self {
-            poller,
-            mailbox,
-            destination: listener.address().as_destination(),
-            listener: Some(listener),
-            accept_paused_until: None,
-            limits,
-            slots: Slots::default(),
-            work,
-            sends: SendQueue::default(),
-            settled: Vec::new(),
-            epoch: Instant::now(),
-            next_sweep: None,
-            stop: None,
-        })
+    /// The loop of one thread.
+    #[must_use]
+    pub fn new(poller: Poller, mailbox: Arc<Mailbox>, connections: Connections, role: Role) -> Self {
+        Self { poller, mailbox, connections, role, stop: None }
     }
 
     /// Serves until it is told to stop, and says after each turn which sends are over.
     pub fn run(&mut self, mut on_settled: impl FnMut(Vec<Settled>)) {
         loop {
             let events = self.wait();
-            let woken = self.serve(events);
-            if woken {
+            if self.serve(events) {
                 self.carry_out_commands();
             }
             self.run_timers();
+            self.make_room();
             self.start_sends();
             let finished = self.advance_stop();
-            if !self.settled.is_empty() {
-                on_settled(std::mem::take(&mut self.settled));
+            let settled = self.role.front_mut().map(|front| front.sends.take_settled()).unwrap_or_default();
+            if !settled.is_empty() {
+                on_settled(settled);
             }
             if finished {
-                return self.close_all();
+                return self.connections.close_all();
             }
         }
     }
@@ -145,11 +129,9 @@ impl EventLoop {
         let mut woken = false;
         for index in 0..events {
             match self.poller.token(index) {
-                // As many as other events: a burst of connections does not hold up those that are open, and they do not
-                // hold up the burst. The backlog is left before accept says EAGAIN, which would cost a call.
-                LISTENER => {
-                    self.accept(events);
-                }
+                // As many as other events: a burst of connections does not hold up those that are open, nor they the
+                // burst. To go on until accept says EAGAIN would cost a call a connection.
+                LISTENER => drop(self.accept(events)),
                 WAKER => woken = true,
                 token => self.socket_ready(token),
             }
@@ -158,208 +140,75 @@ impl EventLoop {
     }
 
     fn socket_ready(&mut self, token: Token) {
-        let Ok(fd) = RawFd::try_from(token) else { return };
-        match self.slots.get_mut(fd) {
-            Some(Slot::Connection(_)) => self.connection_ready(fd),
-            Some(Slot::Exchange(_)) => self.exchange_ready(fd),
-            Some(Slot::Free) | None => {}
+        if let Ok(fd) = RawFd::try_from(token) {
+            self.connections.ready(&self.poller, fd);
+        } else if let (Some(fd), Role::First(front)) = (sends::descriptor(token), &mut self.role) {
+            front.sends.ready(&self.poller, fd, self.connections.workspace().buffer());
         }
     }
-
-    // ---- Connections
 
     /// Accepts at most `most` connections; true if the backlog is empty.
     fn accept(&mut self, most: usize) -> bool {
         for _ in 0..most {
-            let Some(listener) = &self.listener else { return true };
-            match listener.accept() {
+            let Some(acceptor) = self.role.front_mut().and_then(|front| front.acceptor.as_mut()) else { return true };
+            match acceptor.accept(&self.poller) {
                 Accepted::Connection(socket) => self.admit(socket),
                 Accepted::Broken => {}
                 Accepted::Nothing => return true,
-                Accepted::Exhausted => {
-                    self.pause_accepting();
-                    return false;
-                }
+                Accepted::Exhausted => return false,
             }
         }
         false
     }
 
+    /// Takes a connection on, or turns it away.
     fn admit(&mut self, socket: OwnedFd) {
-        if self.limits.max_connections.is_some_and(|most| self.slots.connections() >= most) {
-            turn_away(&socket, &mut self.work);
-            return self.work.counters().rejected();
+        let Role::First(front) = &mut self.role else { return };
+        let work = self.connections.workspace();
+        if front.max_connections.is_some_and(|most| work.shared().open.load(Relaxed) >= most) {
+            work.counters().rejected();
+            return turn_away(&socket, work);
         }
-        let fd = socket.as_raw_fd();
-        if self.poller.add(&socket, token(fd), Interest::Readable).is_err() {
-            return self.work.counters().rejected();
-        }
-        self.work.counters().opened();
-        let now = self.idle_clock();
-        self.slots.insert(fd, Slot::Connection(Connection::new(socket, now)));
-        if let (None, Some(timeout)) = (self.next_sweep, self.limits.idle_timeout) {
-            self.next_sweep = Some(Instant::now() + timeout);
-        }
-    }
-
-    /// Level-triggered, a listener that cannot be served would wake the loop without end. The clients wait in the backlog.
-    fn pause_accepting(&mut self) {
-        if let Some(listener) = &self.listener {
-            // If that fails too, the pause is one turn long.
-            let _ = self.poller.remove(listener);
-            self.accept_paused_until = Some(Instant::now() + ACCEPT_PAUSE);
+        work.shared().open.fetch_add(1, Relaxed);
+        front.turn = (front.turn + 1) % (front.others.len() + 1);
+        match front.turn.checked_sub(1) {
+            None => self.connections.adopt(&self.poller, socket),
+            // A thread that has ended takes nothing: it has failed, and the server is about to end.
+            Some(other) => drop(front.others[other].post(Command::Adopt(socket))),
         }
     }
-
-    fn resume_accepting(&mut self) {
-        let Some(listener) = &self.listener else { return };
-        self.accept_paused_until = match self.poller.add(listener, LISTENER, Interest::Readable) {
-            // EEXIST: it could not be removed.
-            Ok(()) | Err(Error { errno: libc::EEXIST, .. }) => None,
-            Err(_) => Some(Instant::now() + ACCEPT_PAUSE),
-        };
-    }
-
-    fn connection_ready(&mut self, fd: RawFd) {
-        let now = self.idle_clock();
-        let Some(Slot::Connection(connection)) = self.slots.get_mut(fd) else { return };
-        connection.last_active = now;
-        match connection.ready(&mut self.work) {
-            Next::WaitFor(interest) => self.wait_for(fd, interest),
-            Next::Close => self.close(fd),
-        }
-    }
-
-    fn wait_for(&mut self, fd: RawFd, interest: Interest) {
-        let Some(Slot::Connection(connection)) = self.slots.get_mut(fd) else { return };
-        if interest == connection.interest {
-            return;
-        }
-        match self.poller.modify(&*connection, token(fd), interest) {
-            Ok(()) => connection.interest = interest,
-            // It would never be heard of again.
-            Err(_) => self.close(fd),
-        }
-    }
-
-    fn close(&mut self, fd: RawFd) {
-        self.work.counters().closing();
-        drop(self.slots.remove(fd));
-        if self.accept_paused_until.is_some() {
-            self.resume_accepting();
-        }
-    }
-
-    fn close_all(&mut self) {
-        let open: Vec<_> = self.slots.iter_connections().map(|(fd, _)| fd).collect();
-        for fd in open {
-            self.close(fd);
-        }
-    }
-
-    /// Milliseconds of the clock for idle connections, which stands still while nobody asks for it.
-    fn idle_clock(&self) -> u64 {
-        if self.limits.idle_timeout.is_some() { milliseconds(self.epoch.elapsed()) } else { 0 }
-    }
-
-    fn close_idle(&mut self, timeout: Duration) {
-        let now = self.idle_clock();
-        let limit = milliseconds(timeout);
-        let mut idle = Vec::new();
-        let mut longest = None;
-        for (fd, connection) in self.slots.iter_connections() {
-            let quiet = now.saturating_sub(connection.last_active);
-            if quiet >= limit { idle.push(fd) } else { longest = longest.max(Some(quiet)) }
-        }
-        for fd in idle {
-            self.close(fd);
-        }
-        let soonest = timeout / IDLE_PRECISION;
-        self.next_sweep =
-            longest.map(|quiet| Instant::now() + soonest.max(Duration::from_millis(limit.saturating_sub(quiet))));
-    }
-
-    // ---- Sends
 
     fn start_sends(&mut self) {
-        if !self.sends.has_waiting() {
-            return;
-        }
-        let now = Instant::now();
-        while let Some(request) = self.sends.next(now) {
-            match Exchange::open(request, self.destination) {
-                Ok(exchange) => {
-                    let fd = exchange.as_fd().as_raw_fd();
-                    self.sends.started(exchange.id(), fd);
-                    self.slots.insert(fd, Slot::Exchange(Box::new(exchange)));
-                    self.exchange_ready(fd);
-                }
-                Err((Error { errno: libc::EADDRNOTAVAIL, .. }, request)) => self.sends.postpone(request, now),
-                Err((error, request)) => self.settle(request.id, request.deadline, Err(error)),
-            }
+        if let Role::First(front) = &mut self.role {
+            front.sends.start_waiting(&self.poller, self.connections.workspace().buffer());
         }
     }
-
-    fn exchange_ready(&mut self, fd: RawFd) {
-        let Some(Slot::Exchange(exchange)) = self.slots.get_mut(fd) else { return };
-        let registered = match exchange.ready(self.work.buffer()) {
-            Progress::Done(result) => return self.finish_exchange(fd, result),
-            Progress::WaitFor(interest) if exchange.interest == Some(interest) => return,
-            Progress::WaitFor(interest) => {
-                let register = if exchange.interest.is_some() { Poller::modify } else { Poller::add };
-                exchange.interest = Some(interest);
-                register(&self.poller, exchange, token(fd), interest)
-            }
-        };
-        if let Err(error) = registered {
-            self.finish_exchange(fd, Err(error));
-        }
-    }
-
-    fn finish_exchange(&mut self, fd: RawFd, result: Result<Vec<u8>>) {
-        if let Slot::Exchange(exchange) = self.slots.remove(fd) {
-            self.settle(exchange.id(), exchange.deadline(), result);
-        }
-    }
-
-    /// Ends a send before its time, with the system call it was waiting in.
-    fn give_up(&mut self, id: u64, errno: i32) {
-        match self.sends.take(id) {
-            Some(Place::InFlight(fd)) => {
-                let Some(Slot::Exchange(exchange)) = self.slots.get_mut(fd) else { return };
-                exchange.abort();
-                let syscall = exchange.waits_in();
-                self.finish_exchange(fd, Err(Error { errno, syscall }));
-            }
-            Some(Place::Waiting) => self.settled.push(Settled { id, result: Err(Error { errno, syscall: "connect" }) }),
-            None => {}
-        }
-    }
-
-    fn settle(&mut self, id: u64, deadline: Instant, result: Result<Vec<u8>>) {
-        self.sends.finished(id, deadline);
-        self.settled.push(Settled { id, result });
-    }
-
-    // ---- Commands and timers
 
     fn carry_out_commands(&mut self) {
         for command in self.mailbox.take() {
-            match command {
-                Command::Send(request) => self.sends.push(request),
-                Command::Cancel(id) => self.give_up(id, libc::ECANCELED),
-                Command::Stop(deadline) => {
-                    let deadline = self.stop.as_ref().map_or(deadline, |stop| stop.deadline.min(deadline));
-                    let draining = self.stop.as_ref().is_some_and(|stop| stop.draining);
-                    self.stop = Some(Stop { deadline, draining });
-                }
+            match (command, &mut self.role) {
+                (Command::Adopt(socket), _) => self.connections.adopt(&self.poller, socket),
+                (Command::Stop(deadline), _) => self.begin_stop(deadline),
+                (Command::Send(request), Role::First(front)) => front.sends.push(request),
+                (Command::Cancel(id), Role::First(front)) => front.sends.cancel(id),
+                (Command::ResumeAccepting, Role::First(front)) => resume(front, &self.poller),
+                // Only the first thread is told these.
+                (Command::Send(_) | Command::Cancel(_) | Command::ResumeAccepting, Role::Other(_)) => {}
             }
         }
     }
 
     fn next_timer(&self) -> Option<Instant> {
-        let stop = self.stop.as_ref().map(|stop| stop.deadline);
-        [self.accept_paused_until, self.next_sweep, stop, self.sends.next_timer()].into_iter().flatten().min()
+        let front = self.role.front();
+        [
+            self.stop.as_ref().map(|stop| stop.deadline),
+            self.connections.next_timer(),
+            front.and_then(|front| front.sends.next_timer()),
+            front.and_then(|front| front.acceptor.as_ref()).and_then(Acceptor::next_timer),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn run_timers(&mut self) {
@@ -368,20 +217,34 @@ impl EventLoop {
         if now < next {
             return;
         }
-        while let Some(id) = self.sends.expired(now) {
-            self.give_up(id, libc::ETIMEDOUT);
+        if self.connections.next_timer().is_some_and(|at| at <= now) {
+            self.connections.close_idle();
         }
-        if self.accept_paused_until.is_some_and(|until| until <= now) {
-            self.resume_accepting();
-        }
-        if let (Some(sweep), Some(timeout)) = (self.next_sweep, self.limits.idle_timeout)
-            && sweep <= now
-        {
-            self.close_idle(timeout);
+        let Role::First(front) = &mut self.role else { return };
+        front.sends.expire(now);
+        if front.acceptor.as_ref().and_then(Acceptor::next_timer).is_some_and(|at| at <= now) {
+            resume(front, &self.poller);
         }
     }
 
-    // ---- Stop
+    /// A connection was closed: clients that wait for a descriptor may have it.
+    fn make_room(&mut self) {
+        if !self.connections.take_closed_any() || !self.connections.workspace().shared().accept_paused.load(Relaxed) {
+            return;
+        }
+        match &mut self.role {
+            Role::First(front) => resume(front, &self.poller),
+            Role::Other(first) => drop(first.post(Command::ResumeAccepting)),
+        }
+    }
+
+    fn begin_stop(&mut self, deadline: Instant) {
+        let stop = self.stop.get_or_insert(Stop { deadline, draining: false });
+        stop.deadline = stop.deadline.min(deadline);
+        if stop.draining {
+            self.stop_others();
+        }
+    }
 
     /// Goes on with a stop, if there is one; true at its end.
     ///
@@ -389,47 +252,46 @@ impl EventLoop {
     fn advance_stop(&mut self) -> bool {
         let Some(stop) = &self.stop else { return false };
         if stop.deadline <= Instant::now() {
-            self.listener = None;
             return true;
         }
-        let draining = stop.draining;
-        if self.listener.is_some() && !self.has_connecting_sends() && self.accept(usize::MAX) {
-            self.listener = None;
-            self.accept_paused_until = None;
-        }
-        if self.listener.is_some() || !self.sends.is_empty() {
+        self.stop_accepting();
+        if self.role.front().is_some_and(|front| front.acceptor.is_some() || !front.sends.is_empty()) {
             return false;
         }
-        if !draining {
-            self.drain_connections();
+        self.drain();
+        self.connections.is_empty()
+    }
+
+    fn stop_accepting(&mut self) {
+        if self.role.front().is_some_and(|front| !front.sends.is_any_unconnected())
+            && self.accept(usize::MAX)
+            && let Role::First(front) = &mut self.role
+        {
+            front.acceptor = None;
         }
-        self.slots.connections() == 0
     }
 
-    fn has_connecting_sends(&mut self) -> bool {
-        let slots = &mut self.slots;
-        self.sends.has_waiting()
-            || self
-                .sends
-                .in_flight()
-                .any(|fd| matches!(slots.get_mut(fd), Some(Slot::Exchange(exchange)) if exchange.is_connecting()))
-    }
-
-    fn drain_connections(&mut self) {
-        if let Some(stop) = &mut self.stop {
+    fn drain(&mut self) {
+        if let Some(stop) = &mut self.stop
+            && !stop.draining
+        {
             stop.draining = true;
+            self.connections.drain(&self.poller);
+            self.stop_others();
         }
-        let wanted: Vec<_> = self.slots.iter_connections().map(|(fd, connection)| (fd, connection.drain())).collect();
-        for (fd, interest) in wanted {
-            self.wait_for(fd, interest);
+    }
+
+    fn stop_others(&self) {
+        if let (Role::First(front), Some(stop)) = (&self.role, &self.stop) {
+            for other in &front.others {
+                other.post(Command::Stop(stop.deadline));
+            }
         }
     }
 }
 
-fn token(fd: RawFd) -> Token {
-    Token::from(fd.unsigned_abs())
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn resume(front: &mut Front, poller: &Poller) {
+    if let Some(acceptor) = &mut front.acceptor {
+        acceptor.resume(poller);
+    }
 }

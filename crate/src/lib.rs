@@ -6,20 +6,22 @@
 //! This room is the binding: what JavaScript sees of the engine, as a class, and nothing but that. Checks, errors and
 //! promises are made in TypeScript, above it.
 
+pub mod acceptor;
 pub mod address;
 pub mod connection;
+pub mod connections;
 pub mod error;
 pub mod event_loop;
 pub mod exchange;
 pub mod listener;
 pub mod mailbox;
 pub mod poller;
-pub mod send_queue;
+pub mod sends;
 pub mod server;
-pub mod slots;
-pub mod stats;
+pub mod shared;
 mod syscalls;
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use napi::Status;
@@ -29,7 +31,6 @@ use napi_derive::napi;
 
 use crate::address::{Address, parse_ipv4};
 use crate::error::Error;
-use crate::event_loop::Limits;
 use crate::server::{Config, Event, Server};
 
 /// What `start` is told. Times are in milliseconds; absent is unlimited or off.
@@ -73,8 +74,8 @@ pub struct Settled {
     pub failure: Option<Failure>,
 }
 
-impl From<event_loop::Settled> for Settled {
-    fn from(settled: event_loop::Settled) -> Self {
+impl From<sends::Settled> for Settled {
+    fn from(settled: sends::Settled) -> Self {
         let (data, failure) = match settled.result {
             Ok(data) => (Some(data.into()), None),
             Err(error) => (None, Some(error.into())),
@@ -138,10 +139,9 @@ impl NativeServer {
         let config = Config {
             address: Address { ip, port: options.port },
             backlog: options.backlog,
-            limits: Limits {
-                max_connections: options.max_connections.map(|most| most as usize),
-                idle_timeout: options.idle_timeout.map(|time| Duration::from_millis(time.into())),
-            },
+            max_connections: options.max_connections.map(|most| most as usize),
+            idle_timeout: options.idle_timeout.map(|time| Duration::from_millis(time.into())),
+            threads: NonZeroUsize::MIN,
         };
         let report = on_report
             .build_threadsafe_function::<Event>()
@@ -192,7 +192,7 @@ impl NativeServer {
     /// The message of the panic that ended the server.
     #[napi(catch_unwind)]
     pub fn stats(&self) -> napi::Result<Stats> {
-        let stats = self.server.as_ref().map_or_else(|| Ok(crate::stats::Stats::default()), Server::stats);
+        let stats = self.server.as_ref().map_or_else(|| Ok(crate::shared::Stats::default()), Server::stats);
         // 2^53 bytes are eleven days at 10 GB/s; a JavaScript number is exact up to there.
         #[expect(clippy::cast_precision_loss)]
         stats.map_err(napi::Error::from_reason).map(|stats| Stats {

@@ -1,5 +1,6 @@
 //! How other threads speak to an I/O thread: a queue of commands, and a way to wake it.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -14,6 +15,10 @@ pub enum Command {
     Send(Request),
     /// Give up the send with this id.
     Cancel(u64),
+    /// Serve a connection that another thread has accepted.
+    Adopt(OwnedFd),
+    /// Try to accept again: a descriptor has been closed.
+    ResumeAccepting,
     /// Finish what has been begun, close everything at this moment at the latest, and end.
     Stop(Instant),
 }
@@ -67,7 +72,7 @@ impl Mailbox {
     pub fn close(&self) {
         let mut queue = self.queue();
         queue.closed = true;
-        queue.commands.clear();
+        queue.commands = Vec::new();
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

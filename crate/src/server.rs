@@ -1,21 +1,24 @@
-//! A server: an I/O thread, and the handle by which other threads start it, speak to it and stop it.
+//! A server: its I/O threads, and the handle by which other threads start them, speak to them and stop them.
 
 use std::any::Any;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::acceptor::Acceptor;
 use crate::address::Address;
 use crate::connection::Workspace;
+use crate::connections::Connections;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Limits, Settled, WAKER};
+use crate::event_loop::{EventLoop, Front, LISTENER, Role, WAKER};
 use crate::exchange::Request;
 use crate::listener::Listener;
 use crate::mailbox::{Command, Mailbox};
 use crate::poller::Poller;
-use crate::stats::{Counters, Stats};
+use crate::sends::{Sends, Settled};
+use crate::shared::{Shared, Stats};
 use crate::syscalls;
 
 /// The name of the I/O thread, as `top -H` and `/proc/PID/task/TID/comm` show it.
@@ -28,14 +31,24 @@ pub struct Config {
     pub address: Address,
     /// How many connections may wait to be accepted: the backlog of listen(2), cut to `net.core.somaxconn`.
     pub backlog: i32,
-    /// What limits the server.
-    pub limits: Limits,
+    /// More connections than this are turned away.
+    pub max_connections: Option<usize>,
+    /// Connections on which nothing happened for so long are closed.
+    pub idle_timeout: Option<Duration>,
+    /// How many I/O threads share the connections.
+    pub threads: NonZeroUsize,
 }
 
 impl Default for Config {
-    /// Any free port of 127.0.0.1, a backlog of 511, no limits.
+    /// Any free port of 127.0.0.1, a backlog of 511, no limits, one thread.
     fn default() -> Self {
-        Self { address: Address { ip: Address::LOOPBACK, port: 0 }, backlog: 511, limits: Limits::default() }
+        Self {
+            address: Address { ip: Address::LOOPBACK, port: 0 },
+            backlog: 511,
+            max_connections: None,
+            idle_timeout: None,
+            threads: NonZeroUsize::MIN,
+        }
     }
 }
 
@@ -54,30 +67,39 @@ pub enum Event {
 pub struct Server {
     address: Address,
     mailbox: Arc<Mailbox>,
-    counters: Arc<Counters>,
-    failure: Arc<OnceLock<String>>,
+    shared: Arc<Shared>,
+    failure: Arc<Failure>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Listens and starts the I/O thread. `on_event` is called on that thread, and must not block it.
+    /// Listens and starts the I/O threads. `on_event` is called on the first of them, and must not block it.
     ///
     /// # Errors
-    /// Those of [`Listener::bind`], and of the calls that make the poller and the thread. Nothing is left behind.
+    /// Those of [`Listener::bind`], and of the calls that make the pollers and the threads. Nothing is left behind.
     pub fn start(config: &Config, on_event: impl FnMut(Event) + Send + 'static) -> Result<Self> {
         let listener = Listener::bind(config.address, config.backlog)?;
         let address = listener.address();
+        let shared = Arc::new(Shared::new(config.threads.get()));
+        let failure = Arc::new(Failure::default());
         let poller = Poller::new()?;
         let mailbox = Arc::new(Mailbox::new(&poller, WAKER)?);
-        let counters = Arc::new(Counters::default());
-        let work = Workspace::new(Arc::new(AtomicUsize::new(0)), Arc::clone(&counters));
-        let event_loop = EventLoop::new(poller, Arc::clone(&mailbox), listener, config.limits, work)?;
-        let failure = Arc::new(OnceLock::new());
+        let acceptor = Acceptor::new(listener, &poller, LISTENER, Arc::clone(&shared))?;
+        let others = Others::start(config, &shared, &failure, &mailbox)?;
+        let front = Front {
+            acceptor: Some(acceptor),
+            max_connections: config.max_connections,
+            sends: Sends::new(address.as_destination()),
+            others: others.mailboxes.clone(),
+            turn: 0,
+        };
+        let connections = connections(config, &shared, 0);
+        let event_loop = EventLoop::new(poller, Arc::clone(&mailbox), connections, Role::First(Box::new(front)));
         let thread = {
             let (mailbox, failure) = (Arc::clone(&mailbox), Arc::clone(&failure));
-            spawn(move || io_thread(event_loop, &mailbox, &failure, on_event))?
+            spawn(THREAD_NAME.into(), move || first_thread(event_loop, &mailbox, others, &failure, on_event))?
         };
-        Ok(Self { address, mailbox, counters, failure, thread: Some(thread) })
+        Ok(Self { address, mailbox, shared, failure, thread: Some(thread) })
     }
 
     /// Where the server listens, with the port that the kernel chose if none was asked for.
@@ -109,17 +131,17 @@ impl Server {
     /// What the server has done since it started.
     ///
     /// # Errors
-    /// The message of the panic that ended the I/O thread.
+    /// The message of the panic that ended an I/O thread.
     pub fn stats(&self) -> std::result::Result<Stats, &str> {
-        match self.failure.get() {
+        match self.failure.0.get() {
             Some(message) => Err(message),
-            None => Ok(self.counters.snapshot()),
+            None => Ok(self.shared.stats()),
         }
     }
 }
 
 impl Drop for Server {
-    /// Closes everything at once, and returns when the thread has ended.
+    /// Closes everything at once, and returns when the threads have ended.
     fn drop(&mut self) {
         self.stop(Duration::ZERO);
         if let Some(thread) = self.thread.take() {
@@ -129,27 +151,92 @@ impl Drop for Server {
     }
 }
 
-fn spawn(body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    syscalls::with_signals_blocked(|| Builder::new().name(THREAD_NAME.into()).spawn(body))
-        .map_err(|error| Error { errno: error.raw_os_error().unwrap_or(libc::EAGAIN), syscall: "pthread_create" })
-}
+/// The message of the first panic on an I/O thread.
+#[derive(Debug, Default)]
+struct Failure(OnceLock<String>);
 
-/// The life of the I/O thread. Whatever happens in it, its descriptors are closed, and its last word is [`Event::Ended`].
-fn io_thread(event_loop: EventLoop, mailbox: &Mailbox, failure: &OnceLock<String>, mut on_event: impl FnMut(Event)) {
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        // Moved in, so that a panic closes every descriptor before it is reported.
-        let mut event_loop = event_loop;
-        event_loop.run(|settled| on_event(Event::Settled(settled)));
-    }));
-    let message = outcome.err().map(|panic| panic_message(&*panic));
-    if let Some(message) = &message {
-        failure.get_or_init(|| message.clone());
+impl Failure {
+    /// Runs the life of an I/O thread, and notes a panic. What `life` owns is dropped when this returns.
+    fn watch(&self, life: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(life)) {
+            self.0.get_or_init(|| panic_message(&*panic));
+        }
     }
-    mailbox.close();
-    on_event(Event::Ended(message));
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a message").to_owned()
+}
+
+/// The threads of a server but the first. Dropping it ends them.
+struct Others {
+    mailboxes: Vec<Arc<Mailbox>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Others {
+    fn start(config: &Config, shared: &Arc<Shared>, failure: &Arc<Failure>, first: &Arc<Mailbox>) -> Result<Self> {
+        let mut others = Self { mailboxes: Vec::new(), threads: Vec::new() };
+        for number in 1..config.threads.get() {
+            let poller = Poller::new()?;
+            let mailbox = Arc::new(Mailbox::new(&poller, WAKER)?);
+            let connections = connections(config, shared, number);
+            let event_loop = EventLoop::new(poller, Arc::clone(&mailbox), connections, Role::Other(Arc::clone(first)));
+            let (failure, first) = (Arc::clone(failure), Arc::clone(first));
+            others.mailboxes.push(Arc::clone(&mailbox));
+            let body = move || other_thread(event_loop, &mailbox, &first, &failure);
+            others.threads.push(spawn(format!("{THREAD_NAME}-{number}"), body)?);
+        }
+        Ok(others)
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        for mailbox in &self.mailboxes {
+            mailbox.post(Command::Stop(Instant::now()));
+        }
+        for thread in self.threads.drain(..) {
+            // Its panics are caught and reported on the thread itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn connections(config: &Config, shared: &Arc<Shared>, thread: usize) -> Connections {
+    Connections::new(Workspace::new(Arc::clone(shared), thread), config.idle_timeout)
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    syscalls::with_signals_blocked(|| Builder::new().name(name).spawn(body))
+        .map_err(|error| Error { errno: error.raw_os_error().unwrap_or(libc::EAGAIN), syscall: "pthread_create" })
+}
+
+/// The life of the first thread. Whatever happens in it, all descriptors of the server are closed, all its other threads
+/// have ended, and its last word is [`Event::Ended`].
+fn first_thread(
+    mut event_loop: EventLoop,
+    mailbox: &Mailbox,
+    others: Others,
+    failure: &Failure,
+    mut on_event: impl FnMut(Event),
+) {
+    failure.watch(|| {
+        event_loop.run(|settled| on_event(Event::Settled(settled)));
+    });
+    drop(event_loop);
+    drop(others);
+    mailbox.close();
+    on_event(Event::Ended(failure.0.get().cloned()));
+}
+
+/// The life of another thread. If it fails, so does the server.
+fn other_thread(mut event_loop: EventLoop, mailbox: &Mailbox, first: &Mailbox, failure: &Failure) {
+    failure.watch(|| event_loop.run(drop));
+    drop(event_loop);
+    mailbox.close();
+    if failure.0.get().is_some() {
+        first.post(Command::Stop(Instant::now()));
+    }
 }
