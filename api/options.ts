@@ -27,6 +27,19 @@ export interface StartOptions {
    * @default 0
    */
   idleTimeout?: number
+  /**
+   * How long the I/O thread polls for the next event before it sleeps, in microseconds, 0 to 1,000,000. It lowers the
+   * latency of a few busy connections, and ends by itself while nothing comes of it. 0 turns it off; where the process
+   * may use one CPU only it is off.
+   * @default 50
+   */
+  busyPoll?: number
+  /**
+   * How many I/O threads share the connections, 1 to 64. The first accepts, and deals them out in turn. One thread
+   * keeps a core busy at about 200,000 messages a second; more are of use where there are more cores.
+   * @default 1
+   */
+  threads?: number
 }
 
 /** How to send. */
@@ -53,15 +66,21 @@ export interface StopOptions {
 const MAX_PORT = 65_535
 const MAX_INT32 = 0x7fff_ffff
 const MAX_UINT32 = 0xffff_ffff
+/** A second: beyond it polling would be no wait any more but a habit. */
+const MAX_BUSY_POLL = 1_000_000
+const MAX_THREADS = 64
 const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/u
 
 /** The port and the options of `start`, checked, with their defaults. */
 export function startOptions(port: unknown, options: unknown) {
-  const { host = '127.0.0.1', backlog = 511, maxConnections, idleTimeout = 0 } = object(options)
+  const { host = '127.0.0.1', backlog = 511, maxConnections, idleTimeout = 0, busyPoll = 50, threads = 1 } =
+    object(options)
   return {
     port: integer('port', port, 0, MAX_PORT),
     host: ipv4('options.host', host),
     backlog: integer('options.backlog', backlog, 1, MAX_INT32),
+    busyPoll: integer('options.busyPoll', busyPoll, 0, MAX_BUSY_POLL),
+    threads: integer('options.threads', threads, 1, MAX_THREADS),
     ...(maxConnections !== undefined && {
       maxConnections: integer('options.maxConnections', maxConnections, 1, MAX_UINT32),
     }),

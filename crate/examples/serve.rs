@@ -1,5 +1,5 @@
-//! Serves on the address given, `127.0.0.1:7007` say, until standard input ends. Prints where it listens, and at the end
-//! what it has done.
+//! `serve [ADDRESS [BUSY_POLL [THREADS]]]`: serves on the address, `127.0.0.1:7007` say, until standard input ends. Prints
+//! where it listens, and at the end what it has done. `BUSY_POLL` is in microseconds.
 
 use std::error::Error;
 use std::io::Read;
@@ -9,9 +9,19 @@ use std::time::Duration;
 use echo_node::server::{Config, Event, Server};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into()).parse()?;
+    let mut arguments = std::env::args().skip(1);
+    let mut config = Config::default();
+    if let Some(address) = arguments.next() {
+        config.address = address.parse()?;
+    }
+    if let Some(microseconds) = arguments.next() {
+        config.busy_poll = Duration::from_micros(microseconds.parse()?);
+    }
+    if let Some(threads) = arguments.next() {
+        config.threads = threads.parse()?;
+    }
     let (ended, wait_for_end) = mpsc::channel();
-    let server = Server::start(&Config { address, ..Config::default() }, move |event| {
+    let server = Server::start(&config, move |event| {
         if let Event::Ended(failure) = event {
             let _ = ended.send(failure);
         }

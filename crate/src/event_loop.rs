@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::acceptor::Acceptor;
+use crate::busy_poll::BusyPoll;
 use crate::connection::turn_away;
 use crate::connections::Connections;
 use crate::error::Error;
@@ -81,14 +82,21 @@ pub struct EventLoop {
     mailbox: Arc<Mailbox>,
     connections: Connections,
     role: Role,
+    busy_poll: BusyPoll,
     stop: Option<Stop>,
 }
 
 impl EventLoop {
     /// The loop of one thread.
     #[must_use]
-    pub fn new(poller: Poller, mailbox: Arc<Mailbox>, connections: Connections, role: Role) -> Self {
-        Self { poller, mailbox, connections, role, stop: None }
+    pub fn new(
+        poller: Poller,
+        mailbox: Arc<Mailbox>,
+        connections: Connections,
+        role: Role,
+        busy_poll: Duration,
+    ) -> Self {
+        Self { poller, mailbox, connections, role, busy_poll: BusyPoll::new(busy_poll), stop: None }
     }
 
     /// Serves until it is told to stop, and says after each turn which sends are over.
@@ -114,7 +122,8 @@ impl EventLoop {
 
     fn wait(&mut self) -> usize {
         let timeout = self.next_timer().map(|at| at.saturating_duration_since(Instant::now()));
-        match self.poller.wait(timeout) {
+        let poller = &mut self.poller;
+        match self.busy_poll.wait(|may_sleep| poller.wait(if may_sleep { timeout } else { Some(Duration::ZERO) })) {
             Ok(events) => events,
             Err(Error { errno: libc::EINTR, .. }) => 0,
             Err(_) => {

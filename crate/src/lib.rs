@@ -8,6 +8,7 @@
 
 pub mod acceptor;
 pub mod address;
+pub mod busy_poll;
 pub mod connection;
 pub mod connections;
 pub mod error;
@@ -46,6 +47,10 @@ pub struct StartOptions {
     pub max_connections: Option<u32>,
     /// Quiet connections are closed after this time.
     pub idle_timeout: Option<u32>,
+    /// How long to poll before sleeping, in microseconds; 0 is off.
+    pub busy_poll: u32,
+    /// How many I/O threads.
+    pub threads: u32,
 }
 
 /// A failed system call.
@@ -141,7 +146,8 @@ impl NativeServer {
             backlog: options.backlog,
             max_connections: options.max_connections.map(|most| most as usize),
             idle_timeout: options.idle_timeout.map(|time| Duration::from_millis(time.into())),
-            threads: NonZeroUsize::MIN,
+            busy_poll: Duration::from_micros(options.busy_poll.into()),
+            threads: NonZeroUsize::new(options.threads as usize).unwrap_or(NonZeroUsize::MIN),
         };
         let report = on_report
             .build_threadsafe_function::<Event>()

@@ -35,18 +35,21 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// Connections on which nothing happened for so long are closed.
     pub idle_timeout: Option<Duration>,
+    /// How long to poll for the next event before sleeping, where that pays; zero never does.
+    pub busy_poll: Duration,
     /// How many I/O threads share the connections.
     pub threads: NonZeroUsize,
 }
 
 impl Default for Config {
-    /// Any free port of 127.0.0.1, a backlog of 511, no limits, one thread.
+    /// Any free port of 127.0.0.1, a backlog of 511, no limits, 50 us of polling, one thread.
     fn default() -> Self {
         Self {
             address: Address { ip: Address::LOOPBACK, port: 0 },
             backlog: 511,
             max_connections: None,
             idle_timeout: None,
+            busy_poll: Duration::from_micros(50),
             threads: NonZeroUsize::MIN,
         }
     }
@@ -94,7 +97,8 @@ impl Server {
             turn: 0,
         };
         let connections = connections(config, &shared, 0);
-        let event_loop = EventLoop::new(poller, Arc::clone(&mailbox), connections, Role::First(Box::new(front)));
+        let event_loop =
+            EventLoop::new(poller, Arc::clone(&mailbox), connections, Role::First(Box::new(front)), config.busy_poll);
         let thread = {
             let (mailbox, failure) = (Arc::clone(&mailbox), Arc::clone(&failure));
             spawn(THREAD_NAME.into(), move || first_thread(event_loop, &mailbox, others, &failure, on_event))?
@@ -182,7 +186,8 @@ impl Others {
             let poller = Poller::new()?;
             let mailbox = Arc::new(Mailbox::new(&poller, WAKER)?);
             let connections = connections(config, shared, number);
-            let event_loop = EventLoop::new(poller, Arc::clone(&mailbox), connections, Role::Other(Arc::clone(first)));
+            let role = Role::Other(Arc::clone(first));
+            let event_loop = EventLoop::new(poller, Arc::clone(&mailbox), connections, role, config.busy_poll);
             let (failure, first) = (Arc::clone(failure), Arc::clone(first));
             others.mailboxes.push(Arc::clone(&mailbox));
             let body = move || other_thread(event_loop, &mailbox, &first, &failure);

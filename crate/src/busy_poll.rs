@@ -1,0 +1,62 @@
+//! Whether to poll for a while before sleeping.
+//!
+//! On a quiet machine most of a round trip is the sleep in `epoll_wait(2)` and the way out of it. Polling without sleeping
+//! saves both, as long as the next event comes soon; the rest of the time it would only burn the CPU.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+
+/// So many polls in a row that found nothing end the polling: what comes, comes too late for it.
+const MAX_MISSES: u32 = 3;
+
+/// Polls before sleeping while that pays.
+#[derive(Debug)]
+pub struct BusyPoll {
+    /// How long to poll; zero never does.
+    time: Duration,
+    /// Polls in a row that found nothing.
+    misses: u32,
+}
+
+impl BusyPoll {
+    /// Polls at most `time`. Never where the process has one CPU: there the other side can only run while we sleep.
+    #[must_use]
+    pub fn new(time: Duration) -> Self {
+        let cpus = thread::available_parallelism().map_or(1, usize::from);
+        Self { time: if cpus > 1 { time } else { Duration::ZERO }, misses: 0 }
+    }
+
+    /// Waits with `wait`, whose argument says whether it may sleep, and which returns how many events came.
+    ///
+    /// # Errors
+    /// Those of `wait`.
+    pub fn wait(&mut self, mut wait: impl FnMut(bool) -> Result<usize>) -> Result<usize> {
+        if self.time.is_zero() {
+            return wait(true);
+        }
+        let start = Instant::now();
+        if self.misses < MAX_MISSES {
+            loop {
+                let events = wait(false)?;
+                if events > 0 {
+                    self.misses = 0;
+                    return Ok(events);
+                }
+                if start.elapsed() >= self.time {
+                    self.misses += 1;
+                    break;
+                }
+                // Where cores are short, the other side runs now.
+                thread::yield_now();
+            }
+        }
+        let events = wait(true)?;
+        // A sleep so short that polling would have met its end: it pays again.
+        if start.elapsed() < self.time {
+            self.misses = 0;
+        }
+        Ok(events)
+    }
+}
