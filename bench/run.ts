@@ -15,6 +15,7 @@ const HELP = `Usage: npm run bench -- [options]
   --only TEXT      only the steps whose name contains TEXT; writes no files
   --rounds N       rounds of each comparison, ${FULL.rounds} by default
   --seconds S      length of one sample, ${FULL.seconds} by default
+  --no-build       measures what is built already
   --list           the names of the steps
 `
 
@@ -24,6 +25,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
+    'no-build': { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -58,8 +60,7 @@ function failed({ name }: Step, error: unknown): { outcomes: Outcome[]; points?:
 
 async function main(): Promise<void> {
   const chosen = effort()
-  process.stderr.write('building\n')
-  const missing = await build()
+  const missing = await build(!values['no-build'])
   const steps = plan(chosen, missing).filter(({ name }) => name.includes(values.only))
   const loadBefore = load()
   const { outcomes, points } = await carryOut(steps)

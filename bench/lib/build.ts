@@ -1,5 +1,4 @@
 // Building everything that is measured. What cannot be built is named, with the reason.
-import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { output } from './children.ts'
 import { DIST, ROOT, at } from './paths.ts'
@@ -10,41 +9,59 @@ const GO_DEMO = 'github.com/jepsen-io/maelstrom/demo/go/cmd/maelstrom-echo@lates
 
 const C_FLAGS = ['-O2', '-Wall', '-Wextra']
 
-/** Builds this package, the load generator and the peers. */
-export async function build(): Promise<Missing> {
+/** What a peer is made with. */
+interface Recipe {
+  name: string
+  command: string[]
+  cwd?: string
+}
+
+const RECIPES: Recipe[] = [
+  { name: 'epoll', command: compile('epoll') },
+  { name: 'libuv', command: [...compile('libuv'), '-luv'] },
+  { name: 'go', command: ['go', 'build', '-o', `${DIST}/go-net`, '.'], cwd: at('bench/peers/go') },
+  { name: 'maelstrom-echo', command: ['env', `GOBIN=${DIST}`, 'go', 'install', GO_DEMO] },
+  { name: 'strace', command: ['strace', '--version'] },
+]
+
+/** Builds this package, the load generator and the peers; or, if asked not to, only looks what cannot be built. */
+export async function build(everything: boolean): Promise<Missing> {
   await mkdir(DIST, { recursive: true })
-  await output('npm', ['run', 'build'], ROOT)
-  const members = ['-p', 'echo-loadgen', '-p', 'echo-peer-tokio']
-  await output('cargo', ['build', '--release', '--quiet', ...members], ROOT)
-  await output('npx', ['tsc', '-p', 'bench/peers'], ROOT)
-  const missing = new Map<string, string>()
-  await attempt(missing, 'epoll', 'cc', compile('epoll'))
-  await attempt(missing, 'libuv', 'cc', [...compile('libuv'), '-luv'])
-  await attempt(missing, 'go', 'go', ['build', '-o', `${DIST}/go-net`, '.'], at('bench/peers/go'))
-  if (!existsSync(`${DIST}/maelstrom-echo`)) {
-    await attempt(missing, 'maelstrom-echo', 'env', [`GOBIN=${DIST}`, 'go', 'install', GO_DEMO])
+  if (everything) {
+    process.stderr.write('building this package, the load generator and the peers\n')
+    await output('npm', ['run', 'build'], ROOT)
+    const members = ['-p', 'echo-loadgen', '-p', 'echo-peer-tokio']
+    await output('cargo', ['build', '--release', '--quiet', ...members], ROOT)
+    await output('npx', ['tsc', '-p', 'bench/peers'], ROOT)
   }
-  await attempt(missing, 'strace', 'strace', ['--version'])
+  const missing = new Map<string, string>()
+  for (const recipe of RECIPES) {
+    const problem = await attempt(recipe)
+    if (problem !== undefined) missing.set(recipe.name, problem)
+  }
   return missing
 }
 
 function compile(name: string): string[] {
-  return [...C_FLAGS, '-o', `${DIST}/${name}`, at(`bench/peers/${name}.c`)]
+  return ['cc', ...C_FLAGS, '-o', `${DIST}/${name}`, at(`bench/peers/${name}.c`)]
 }
 
-async function attempt(missing: Map<string, string>, name: string, program: string, args: string[], cwd?: string) {
+/** Why it could not be made, if so. */
+async function attempt({ command: [program, ...args], cwd }: Recipe): Promise<string | undefined> {
   try {
-    await output(program, args, cwd)
+    await output(program!, args, cwd)
+    return undefined
   } catch (error) {
-    missing.set(name, reason(error))
+    return reason(error)
   }
 }
 
-/** The first line that says what is wrong, without where things are on this machine. */
+/** The end of the first line that says what is wrong, without where things are on this machine. */
 function reason(error: unknown): string {
   const { code, stderr } = error as { code?: unknown; stderr?: string }
   if (code === 'ENOENT') return 'its toolchain is not installed'
   const lines = (stderr ?? String(error)).split('\n')
-  const line = lines.find((text) => /error|fatal|not found|disabled|Forbidden/i.test(text)) ?? lines[0] ?? ''
-  return `could not be built: ${line.replace(/\b\w+:\/\/\S+|\/\S*\//g, '…').slice(0, 120)}`
+  const line = lines.find((text) => /error|fatal|not found|forbidden/i.test(text)) ?? lines[0] ?? ''
+  const clauses = line.replace(/\w+:\/\/\S+/g, '').split(': ')
+  return `could not be built: ${clauses.slice(-2).join(': ')}`
 }

@@ -20,11 +20,20 @@ let server: Listening | undefined
 /** The server behind `echo`, apart from the one of `tcp_echo_start`. */
 let echoServer: Promise<Listening> | undefined
 let output = ''
+let ended = false
 
-/** Runs a request now if it may overlap with the earlier ones, else when they are answered. */
+/** Sends and echoes overlap with one another; anything else is alone. */
+function overlaps({ body: { type } }: Request): boolean {
+  return type === 'tcp_echo_send' || type === 'echo'
+}
+
+function mayRun(request: Request): boolean {
+  return slots.length === 0 || (overlaps(request) && overlaps(slots[0]!.request))
+}
+
+/** Runs a request now if it may overlap with what is under way, else later. */
 function accept(request: Request): void {
-  const overlaps = request.body.type === 'tcp_echo_send' || request.body.type === 'echo'
-  if (waiting.length > 0 || (!overlaps && slots.length > 0)) waiting.push(request)
+  if (waiting.length > 0 || !mayRun(request)) waiting.push(request)
   else run(request)
 }
 
@@ -33,24 +42,31 @@ function run(request: Request): void {
   slots.push(slot)
   answer(request).then(
     (fields) => settle(slot, fields),
-    (error: unknown) =>
-      settle(slot, [
-        ['type', 'error'],
-        ['in_reply_to', request.body.msg_id],
-        ['code', 13],
-        ['text', String(error)],
-      ]),
+    (error: unknown) => settle(slot, failure(request, error)),
   )
+}
+
+function failure({ body: { msg_id } }: Request, error: unknown): Field[] {
+  return [
+    ['type', 'error'],
+    ['in_reply_to', msg_id],
+    ['code', 13],
+    ['text', String(error)],
+  ]
 }
 
 function settle(slot: Slot, fields: Field[]): void {
   slot.fields = fields
   while (slots[0]?.fields !== undefined) write(slots.shift()!)
   while (waiting.length > 0 && mayRun(waiting[0]!)) run(waiting.shift()!)
+  endWhenDone()
 }
 
-function mayRun(request: Request): boolean {
-  return slots.length === 0 || request.body.type === 'tcp_echo_send' || request.body.type === 'echo'
+/** Without servers nothing keeps the process alive any longer. */
+function endWhenDone(): void {
+  if (!ended || slots.length > 0) return
+  server?.close()
+  void echoServer?.then((listening) => listening.close())
 }
 
 function write({ request, fields }: Slot): void {
@@ -100,6 +116,6 @@ process.stdin.on('data', (chunk: string) => {
   for (const line of lines) if (line !== '') accept(JSON.parse(line) as Request)
 })
 process.stdin.on('end', () => {
-  void echoServer?.then((listening) => listening.close())
-  server?.close()
+  ended = true
+  endWhenDone()
 })

@@ -7,7 +7,8 @@ import { ALL, echoNode, serve, type Spec } from '../lib/servers.ts'
 import { spread } from '../lib/statistics.ts'
 import { reasonMissing, type Effort, type Missing, type Step } from '../lib/step.ts'
 
-const CONNECTIONS = 10_000
+/** Go needs three descriptors a connection, and there may be 20,000 in all. */
+const CONNECTIONS = 5_000
 
 /** After the connections are open, for what the server still does about them. */
 const SETTLE = 300

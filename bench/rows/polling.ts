@@ -51,8 +51,8 @@ function step(connections: number, busy: boolean, effort: Effort): Step {
   }
 }
 
-function line(step: string, { name, unit, of }: Quantity, samples: Sample[][], voided: number): Outcome {
+function line(title: string, { name, unit, of }: Quantity, samples: Sample[][], voided: number): Outcome {
   const pairs = samples.map((round) => round.map(of))
-  const outcome = { what: `${step}: ${name}`, against: 'off', unit: 'ratio', voided }
+  const outcome = { what: `${title}: ${name}`, against: 'off', unit: 'ratio', voided }
   return { ...outcome, ...ratios(pairs, ['on', 'off'], unit) }
 }
