@@ -228,6 +228,7 @@ export class EchoServer {
       reject(canceled)
     }
     this.#pending.clear()
+    this.#native.release()
     this.#host = undefined
     this.#port = undefined
     this.#stopping?.resolve()

@@ -192,6 +192,15 @@ impl NativeServer {
         }
     }
 
+    /// Gives back the thread and the descriptors of a server that has reported its end, without waiting for a garbage
+    /// collection. Only `stats` is left.
+    #[napi(catch_unwind)]
+    pub fn release(&mut self) {
+        if let Some(server) = &mut self.server {
+            server.release();
+        }
+    }
+
     /// The counters, before the start all zero.
     ///
     /// # Errors

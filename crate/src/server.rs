@@ -69,10 +69,17 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Server {
     address: Address,
-    mailbox: Arc<Mailbox>,
     shared: Arc<Shared>,
     failure: Arc<Failure>,
-    thread: Option<JoinHandle<()>>,
+    /// Gone once the server is released.
+    first: Option<FirstThread>,
+}
+
+/// The thread that is spoken to.
+#[derive(Debug)]
+struct FirstThread {
+    mailbox: Arc<Mailbox>,
+    handle: JoinHandle<()>,
 }
 
 impl Server {
@@ -99,11 +106,11 @@ impl Server {
         let connections = connections(config, &shared, 0);
         let event_loop =
             EventLoop::new(poller, Arc::clone(&mailbox), connections, Role::First(Box::new(front)), config.busy_poll);
-        let thread = {
+        let handle = {
             let (mailbox, failure) = (Arc::clone(&mailbox), Arc::clone(&failure));
             spawn(THREAD_NAME.into(), move || first_thread(event_loop, &mailbox, others, &failure, on_event))?
         };
-        Ok(Self { address, mailbox, shared, failure, thread: Some(thread) })
+        Ok(Self { address, shared, failure, first: Some(FirstThread { mailbox, handle }) })
     }
 
     /// Where the server listens, with the port that the kernel chose if none was asked for.
@@ -118,18 +125,18 @@ impl Server {
     /// False if the server has ended; then nothing comes.
     #[must_use]
     pub fn send(&self, id: u64, data: Vec<u8>, timeout: Duration) -> bool {
-        self.mailbox.post(Command::Send(Request { id, data, deadline: Instant::now() + timeout }))
+        self.post(Command::Send(Request { id, data, deadline: Instant::now() + timeout }))
     }
 
     /// Gives up a send: it is settled with `ECANCELED`, and its connection reset. Nothing happens if it is over.
     pub fn cancel(&self, id: u64) {
-        self.mailbox.post(Command::Cancel(id));
+        self.post(Command::Cancel(id));
     }
 
     /// Stops without losing what has been begun: takes the backlog, closes the listener, finishes the sends, echoes what
     /// has arrived, and closes. What is not done after `timeout` is cut off. [`Event::Ended`] says when it is over.
     pub fn stop(&self, timeout: Duration) {
-        self.mailbox.post(Command::Stop(Instant::now() + timeout));
+        self.post(Command::Stop(Instant::now() + timeout));
     }
 
     /// What the server has done since it started.
@@ -142,16 +149,28 @@ impl Server {
             None => Ok(self.shared.stats()),
         }
     }
+
+    /// Closes everything at once, and returns when the threads have ended: at once after [`Event::Ended`]. Only
+    /// [`Self::stats`] is left.
+    ///
+    /// An owner that is garbage-collected calls it at the end, or the thread's stack and the descriptor of its mailbox
+    /// outlive the server by a collection: a loop of starts and stops had up to 60 of each.
+    pub fn release(&mut self) {
+        self.stop(Duration::ZERO);
+        if let Some(first) = self.first.take() {
+            // Its panics are caught and reported on the thread itself.
+            let _ = first.handle.join();
+        }
+    }
+
+    fn post(&self, command: Command) -> bool {
+        self.first.as_ref().is_some_and(|first| first.mailbox.post(command))
+    }
 }
 
 impl Drop for Server {
-    /// Closes everything at once, and returns when the threads have ended.
     fn drop(&mut self) {
-        self.stop(Duration::ZERO);
-        if let Some(thread) = self.thread.take() {
-            // Its panics are caught and reported on the thread itself.
-            let _ = thread.join();
-        }
+        self.release();
     }
 }
 
