@@ -29,10 +29,9 @@ export async function build(everything: boolean): Promise<Missing> {
   await mkdir(DIST, { recursive: true })
   if (everything) {
     process.stderr.write('building this package, the load generator and the peers\n')
-    await output('npm', ['run', 'build'], ROOT)
-    const members = ['-p', 'echo-loadgen', '-p', 'echo-peer-tokio']
-    await output('cargo', ['build', '--release', '--quiet', ...members], ROOT)
-    await output('npx', ['tsc', '-p', 'bench/peers'], ROOT)
+    await make('npm', 'run', 'build')
+    await make('cargo', 'build', '--release', '--quiet', '-p', 'echo-loadgen', '-p', 'echo-peer-tokio')
+    await make('npx', 'tsc', '-p', 'bench/peers')
   }
   const missing = new Map<string, string>()
   for (const recipe of RECIPES) {
@@ -40,6 +39,17 @@ export async function build(everything: boolean): Promise<Missing> {
     if (problem !== undefined) missing.set(recipe.name, problem)
   }
   return missing
+}
+
+/** Runs a command without which nothing can be measured. If it fails, what it said is all there is to say. */
+export async function make(program: string, ...args: string[]): Promise<void> {
+  try {
+    await output(program, args, ROOT)
+  } catch (error) {
+    const { stdout = '', stderr = String(error) } = error as { stdout?: string; stderr?: string }
+    process.stderr.write(stdout + stderr)
+    process.exit(1)
+  }
 }
 
 function compile(name: string): string[] {
