@@ -73,8 +73,14 @@ const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/u
 
 /** The port and the options of `start`, checked, with their defaults. */
 export function startOptions(port: unknown, options: unknown) {
-  const { host = '127.0.0.1', backlog = 511, maxConnections, idleTimeout = 0, busyPoll = 50, threads = 1 } =
-    object(options)
+  const {
+    host = '127.0.0.1',
+    backlog = 511,
+    maxConnections,
+    idleTimeout = 0,
+    busyPoll = 50,
+    threads = 1,
+  } = object(options)
   return {
     port: integer('port', port, 0, MAX_PORT),
     host: ipv4('options.host', host),

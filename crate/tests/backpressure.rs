@@ -1,0 +1,25 @@
+//! A client that does not read is held back by TCP, and costs the server no more than one buffer.
+//!
+//! Alone in its file: it measures the memory of the process.
+
+mod support;
+
+use echo_node::server::Config;
+use support::{echo, resident, start, write_until_blocked};
+
+const OFFERED: usize = 400 << 20;
+const MAY_GROW: usize = 1 << 20;
+
+#[test]
+fn a_client_that_never_reads_blocks_and_others_are_served() {
+    let running = start(&Config::default());
+    let other = running.connect();
+    let silent = running.connect();
+    echo(&other, b"before");
+    let before = resident();
+    let written = write_until_blocked(&silent, OFFERED);
+    let grown = resident().saturating_sub(before);
+    assert!(written < OFFERED, "the server took all {OFFERED} bytes");
+    assert!(grown < MAY_GROW, "the server grew by {grown} bytes");
+    echo(&other, b"meanwhile");
+}

@@ -1,0 +1,144 @@
+//! One connection as a state machine, without a poller: over a pair of Unix sockets, whose other end the test holds.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use echo_node::connection::{Connection, Next, READ_SIZE, Workspace};
+use echo_node::poller::Interest;
+use echo_node::shared::Shared;
+
+struct Pair {
+    connection: Connection,
+    peer: UnixStream,
+    work: Workspace,
+    shared: Arc<Shared>,
+}
+
+fn pair() -> Pair {
+    let (ours, peer) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    peer.set_nonblocking(true).unwrap();
+    let shared = Arc::new(Shared::new(1));
+    let work = Workspace::new(Arc::clone(&shared), 0);
+    Pair { connection: Connection::new(OwnedFd::from(ours), 0), peer, work, shared }
+}
+
+impl Pair {
+    fn ready(&mut self) -> Next {
+        let next = self.connection.ready(&mut self.work);
+        if let Next::WaitFor(interest) = next {
+            self.connection.interest = interest;
+        }
+        next
+    }
+
+    /// Writes all that there is room for, on both ways: the connection owes what it could not write.
+    fn fill(&mut self) -> usize {
+        let mut written = 0;
+        while self.connection.interest == Interest::Readable {
+            written += self.peer.write(&vec![7; READ_SIZE]).unwrap_or(0);
+            self.ready();
+        }
+        written
+    }
+
+    fn take(&mut self) -> usize {
+        self.peer.read(&mut vec![0; READ_SIZE]).unwrap_or(0)
+    }
+}
+
+#[test]
+fn an_event_that_means_nothing_changes_nothing() {
+    let mut pair = pair();
+    assert_eq!(pair.ready(), Next::WaitFor(Interest::Readable));
+    assert_eq!(pair.shared.stats().total_bytes, 0);
+}
+
+#[test]
+fn one_call_echoes_one_message() {
+    let mut pair = pair();
+    pair.peer.write_all(b"hello").unwrap();
+    assert_eq!(pair.ready(), Next::WaitFor(Interest::Readable));
+    assert_eq!(pair.take(), 5);
+    assert_eq!(pair.shared.stats().total_bytes, 5);
+}
+
+#[test]
+fn while_something_is_owed_it_waits_to_write_and_does_not_read() {
+    let mut pair = pair();
+    let written = pair.fill();
+    let owed = pair.shared.unsent.load(Relaxed);
+    assert!(owed > 0 && owed <= READ_SIZE, "{owed} bytes are owed");
+    assert_eq!(pair.ready(), Next::WaitFor(Interest::Writable));
+
+    let mut received = 0;
+    while received < written {
+        received += pair.take();
+        pair.ready();
+    }
+    assert_eq!(pair.connection.interest, Interest::Readable);
+    assert_eq!(pair.shared.unsent.load(Relaxed), 0);
+    assert_eq!(pair.shared.stats().total_bytes, written as u64);
+}
+
+#[test]
+fn the_end_of_input_closes_it() {
+    let mut pair = pair();
+    pair.peer.write_all(b"the last").unwrap();
+    pair.peer.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(pair.ready(), Next::WaitFor(Interest::Readable));
+    assert_eq!(pair.ready(), Next::Close);
+    assert_eq!(pair.take(), 8);
+}
+
+#[test]
+fn a_peer_that_is_gone_closes_it() {
+    let mut pair = pair();
+    pair.fill();
+    drop(pair.peer);
+    // EPIPE, which ends a process that has not seen to SIGPIPE: Rust's own have.
+    assert_eq!(pair.connection.ready(&mut pair.work), Next::Close);
+    assert!(pair.shared.unsent.load(Relaxed) > 0, "it owes until it is dropped");
+    drop(pair.connection);
+    assert_eq!(pair.shared.unsent.load(Relaxed), 0);
+}
+
+#[test]
+fn draining_it_echoes_what_has_arrived_and_closes() {
+    let mut pair = pair();
+    pair.peer.write_all(b"in time").unwrap();
+    assert_eq!(pair.connection.drain(), Interest::Both);
+    assert_eq!(pair.ready(), Next::WaitFor(Interest::Both));
+    assert_eq!(pair.take(), 7);
+    assert_eq!(pair.ready(), Next::Close);
+}
+
+#[test]
+fn draining_it_waits_for_a_peer_that_has_not_read_all() {
+    let mut pair = pair();
+    pair.peer.write_all(b"in time").unwrap();
+    pair.connection.drain();
+    pair.ready();
+    // Not read yet: our side is ended, and what the peer still says is dropped.
+    assert_eq!(pair.ready(), Next::WaitFor(Interest::Readable));
+    pair.peer.write_all(b"too late").unwrap();
+    assert_eq!(pair.ready(), Next::WaitFor(Interest::Readable));
+    assert_eq!(pair.take(), 7);
+    assert_eq!(pair.take(), 0);
+    pair.peer.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(pair.ready(), Next::Close);
+    assert_eq!(pair.shared.stats().total_bytes, 7);
+}
+
+#[test]
+fn while_all_owe_too_much_reads_are_small() {
+    let mut pair = pair();
+    pair.shared.unsent.store(echo_node::connection::UNSENT_LIMIT + 1, Relaxed);
+    pair.peer.write_all(&[1; 10_000]).unwrap();
+    pair.ready();
+    assert_eq!(pair.shared.stats().total_bytes, echo_node::connection::READ_SIZE_WHEN_SHORT as u64);
+}

@@ -1,0 +1,77 @@
+//! Everything that is sent comes back: RFC 862.
+
+mod support;
+
+use std::io::Read;
+use std::thread;
+use std::time::Duration;
+
+use echo_node::server::Config;
+use support::{echo, noise, start, write_and_end};
+
+#[test]
+fn messages_come_back_and_are_counted() {
+    let running = start(&Config::default());
+    let stream = running.connect();
+    for length in [1, 64, 4096, 100_000] {
+        echo(&stream, &noise(length));
+    }
+    let stats = running.stats();
+    assert_eq!((stats.total_connections, stats.active_connections), (1, 1));
+    assert_eq!(stats.total_bytes, 1 + 64 + 4096 + 100_000);
+}
+
+#[test]
+fn everything_before_a_half_close_comes_back_after_it() {
+    let running = start(&Config::default());
+    let data = noise(4 << 20);
+    let mut stream = running.connect();
+    let writer = write_and_end(&stream, data.clone());
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    writer.join().unwrap();
+    assert!(answer == data, "{} of {} bytes came back", answer.len(), data.len());
+}
+
+#[test]
+fn everything_before_a_half_close_comes_back_to_a_slow_reader() {
+    let running = start(&Config::default());
+    let data = noise(4 << 20);
+    let mut stream = running.connect();
+    let writer = write_and_end(&stream, data.clone());
+    let mut answer = Vec::new();
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        // Slow is what it is to be: this is no wait for something.
+        thread::sleep(Duration::from_millis(2));
+        match stream.read(&mut piece).unwrap() {
+            0 => break,
+            count => answer.extend_from_slice(&piece[..count]),
+        }
+    }
+    writer.join().unwrap();
+    assert!(answer == data, "{} of {} bytes came back", answer.len(), data.len());
+}
+
+#[test]
+fn a_connection_without_a_byte_is_one_connection() {
+    let running = start(&Config::default());
+    let mut stream = running.connect();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    let stats = running.stats();
+    assert_eq!((stats.total_connections, stats.total_bytes, stats.active_connections), (1, 0, 0));
+}
+
+#[test]
+fn threads_share_the_connections() {
+    let running = start(&Config { threads: 3.try_into().unwrap(), ..Config::default() });
+    let streams: Vec<_> = (0..30).map(|_| running.connect()).collect();
+    for stream in &streams {
+        echo(stream, b"hello");
+    }
+    let stats = running.stats();
+    assert_eq!((stats.total_connections, stats.active_connections, stats.total_bytes), (30, 30, 150));
+    drop(streams);
+    running.wait_for("all are closed", |stats| stats.active_connections == 0);
+}

@@ -1,0 +1,74 @@
+//! With no descriptor left, clients wait in the backlog, and the server does not spin.
+//!
+//! The server is the example `serve`, in a process of its own with few descriptors.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::{echo, wait_until};
+
+/// What the process may have open, the server's own descriptors included.
+const DESCRIPTORS: usize = 64;
+const CLIENTS: usize = 200;
+const WINDOW: Duration = Duration::from_secs(1);
+
+#[test]
+fn clients_wait_until_descriptors_come_free() {
+    let (mut process, address) = serve_with_few_descriptors();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    wait_until("no descriptor is left", || open_descriptors(&process) >= DESCRIPTORS);
+
+    let (before, start) = (cpu_time(&process), Instant::now());
+    // A window to measure in, not a wait for something.
+    thread::sleep(WINDOW);
+    let used = cpu_time(&process).saturating_sub(before);
+    let share = used.as_secs_f64() / start.elapsed().as_secs_f64();
+    assert!(share < 0.05, "the server used {:.1} % of a core", share * 100.0);
+
+    // Each that leaves makes room for the next in the backlog.
+    for client in clients {
+        client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        echo(&client, b"at last");
+    }
+    drop(process.stdin.take());
+    assert!(process.wait().unwrap().success());
+}
+
+fn serve_with_few_descriptors() -> (Child, String) {
+    let mut process = Command::new("prlimit")
+        .arg(format!("--nofile={DESCRIPTORS}"))
+        .arg(example("serve"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("prlimit, of util-linux, is installed");
+    let mut address = String::new();
+    BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut address).unwrap();
+    (process, address.trim().to_owned())
+}
+
+/// Cargo builds the examples before it runs the tests, beside them.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().and_then(Path::parent).unwrap().join("examples").join(name)
+}
+
+fn open_descriptors(process: &Child) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap().count()
+}
+
+/// What all threads have used: the first figures of /proc/PID/task/TID/schedstat, in nanoseconds.
+fn cpu_time(process: &Child) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
+    let used = tasks.map(|task| {
+        let schedstat = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+        schedstat.split_whitespace().next().unwrap().parse().map(Duration::from_nanos).unwrap()
+    });
+    used.sum()
+}

@@ -1,0 +1,126 @@
+//! The client's side: what a send returns came off the wire, and every send is settled once.
+
+mod support;
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use echo_node::address::Address;
+use echo_node::error::{Error, Result};
+use echo_node::exchange::Request;
+use echo_node::poller::Poller;
+use echo_node::sends::{Sends, Settled};
+use echo_node::server::{Config, Event};
+use support::{Running, noise, start};
+
+const AMPLE: Duration = Duration::from_secs(60);
+
+/// Waits until so many sends are settled, each once.
+fn results(running: &Running, count: usize) -> HashMap<u64, Result<Vec<u8>>> {
+    let mut results = HashMap::new();
+    while results.len() < count {
+        match running.events.recv_timeout(AMPLE).unwrap() {
+            Event::Settled(settled) => {
+                for Settled { id, result } in settled {
+                    assert!(results.insert(id, result).is_none(), "send {id} was settled twice");
+                }
+            }
+            Event::Ended(failure) => panic!("the server ended: {failure:?}"),
+        }
+    }
+    results
+}
+
+#[test]
+fn each_gets_its_own_answer_and_stats_are_exact() {
+    let running = start(&Config::default());
+    // More than may be on the wire at once, and one more than the sockets' buffers hold.
+    let count = 300;
+    let payload = |id: u64| if id == 7 { noise(20 << 20) } else { noise(usize::try_from(id).unwrap()) };
+    for id in 0..count {
+        assert!(running.server.send(id, payload(id), AMPLE));
+    }
+    for (id, result) in results(&running, 300) {
+        assert!(result.unwrap() == payload(id), "send {id} has the wrong answer");
+    }
+    let stats = running.stats();
+    let bytes: u64 = (0..count).map(|id| payload(id).len() as u64).sum();
+    assert_eq!((stats.total_connections, stats.total_bytes, stats.active_connections), (count, bytes, 0));
+}
+
+#[test]
+fn what_comes_back_is_what_the_peer_wrote() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let peer = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = String::new();
+        stream.read_to_string(&mut request).unwrap();
+        stream.write_all(b"something else").unwrap();
+        request
+    });
+    let settled = exchange(Address { ip: Address::LOOPBACK, port }, b"a question");
+    assert_eq!(settled.result.unwrap(), b"something else");
+    assert_eq!(peer.join().unwrap(), "a question");
+}
+
+#[test]
+fn a_refused_connection_is_an_error_of_connect() {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let settled = exchange(Address { ip: Address::LOOPBACK, port }, b"anyone?");
+    assert_eq!(settled.result, Err(Error { errno: libc::ECONNREFUSED, syscall: "connect" }));
+}
+
+/// Carries one send out without a server of ours.
+fn exchange(to: Address, data: &[u8]) -> Settled {
+    let mut poller = Poller::new().unwrap();
+    let mut sends = Sends::new(to);
+    let mut buffer = [0; 4096];
+    sends.push(Request { id: 1, data: data.into(), deadline: Instant::now() + AMPLE });
+    sends.start_waiting(&poller, &mut buffer);
+    loop {
+        if let Some(settled) = sends.take_settled().pop() {
+            return settled;
+        }
+        for index in 0..poller.wait(Some(AMPLE)).unwrap() {
+            let fd = echo_node::sends::descriptor(poller.token(index)).unwrap();
+            sends.ready(&poller, fd, &mut buffer);
+        }
+    }
+}
+
+#[test]
+fn a_send_past_its_deadline_is_given_up() {
+    let running = start(&Config::default());
+    // So large that it cannot be over in a millisecond, and behind it one that never gets its turn.
+    for id in 0..70 {
+        assert!(running.server.send(id, noise(1 << 20), Duration::from_millis(1)));
+    }
+    let results = results(&running, 70);
+    let late = results.values().filter(|result| matches!(result, Err(Error { errno: libc::ETIMEDOUT, .. })));
+    assert!(late.count() > 0, "70 MiB went over the wire in a millisecond");
+    running.wait_for("the server has dropped them", |stats| stats.active_connections == 0);
+}
+
+#[test]
+fn a_cancelled_send_is_settled_and_its_connection_reset() {
+    let running = start(&Config::default());
+    for id in 0..100 {
+        assert!(running.server.send(id, noise(1 << 20), AMPLE));
+    }
+    for id in (0..100).rev() {
+        running.server.cancel(id);
+        running.server.cancel(id);
+    }
+    let results = results(&running, 100);
+    for result in results.values() {
+        match result {
+            Ok(data) => assert_eq!(data.len(), 1 << 20),
+            Err(error) => assert_eq!(error.errno, libc::ECANCELED),
+        }
+    }
+    running.wait_for("the server has dropped them", |stats| stats.active_connections == 0);
+}

@@ -1,0 +1,140 @@
+//! A stop loses nothing of what has been begun, and ends in time.
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use echo_node::address::Address;
+use echo_node::server::{Config, Event};
+use support::{echo, noise, start, wait_until, write_until_blocked};
+
+const AMPLE: Duration = Duration::from_secs(60);
+
+#[test]
+fn idle_connections_end_at_once() {
+    let running = start(&Config::default());
+    let mut streams: Vec<_> = (0..10).map(|_| running.connect()).collect();
+    for stream in &streams {
+        echo(stream, b"hello");
+    }
+    running.server.stop(AMPLE);
+    assert_eq!(running.wait_for_end(), None);
+    for stream in &mut streams {
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+    assert_eq!(running.stats().active_connections, 0);
+    assert!(TcpStream::connect(running.server.address().to_string()).is_err());
+}
+
+#[test]
+fn what_has_arrived_is_echoed_though_the_client_goes_on_writing() {
+    let running = start(&Config::default());
+    let mut stream = running.connect();
+    // More than the reader has taken, and more than the kernel holds: the rest is with the server.
+    let sent = noise(4 << 20);
+    let mut writer = stream.try_clone().unwrap();
+    let data = sent.clone();
+    // It fails when the server has ended, and is to.
+    let writing = thread::spawn(move || drop(writer.write_all(&data)));
+    running.wait_for("echoes wait to be read", |stats| stats.total_bytes > 1 << 20);
+    running.server.stop(AMPLE);
+
+    let mut answer = Vec::new();
+    let ended = stream.read_to_end(&mut answer);
+    assert!(ended.is_ok(), "{ended:?} after {} bytes", answer.len());
+    assert!(answer == sent[..answer.len()], "what came back is not what was sent");
+    assert_eq!(answer.len() as u64, running.stats().total_bytes, "counted, and lost");
+    drop(stream);
+    writing.join().unwrap();
+    assert_eq!(running.wait_for_end(), None);
+}
+
+#[test]
+fn clients_in_the_backlog_are_served() {
+    let running = start(&Config::default());
+    let clients: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = running.connect();
+            stream.write_all(b"before the stop").unwrap();
+            stream
+        })
+        .collect();
+    running.server.stop(AMPLE);
+    for mut client in clients {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "before the stop");
+    }
+    assert_eq!(running.wait_for_end(), None);
+}
+
+#[test]
+fn sends_in_flight_and_in_the_queue_are_finished() {
+    let running = start(&Config { threads: 2.try_into().unwrap(), ..Config::default() });
+    let count = 500;
+    for id in 0..count {
+        assert!(running.server.send(id, noise(20_000), AMPLE));
+    }
+    running.server.stop(AMPLE);
+    let mut finished = 0;
+    while let Event::Settled(settled) = running.events.recv_timeout(AMPLE).unwrap() {
+        finished += settled.iter().filter(|one| one.result.as_ref().is_ok_and(|data| data.len() == 20_000)).count();
+    }
+    assert_eq!(finished as u64, count);
+}
+
+#[test]
+fn what_is_not_over_at_the_deadline_is_cut_off() {
+    let running = start(&Config { threads: 2.try_into().unwrap(), ..Config::default() });
+    let (silent, other) = (running.connect(), running.connect());
+    write_until_blocked(&silent, usize::MAX);
+    write_until_blocked(&other, usize::MAX);
+    let timeout = Duration::from_millis(300);
+    let start = Instant::now();
+    running.server.stop(timeout);
+    assert_eq!(running.wait_for_end(), None);
+    assert!(start.elapsed() >= timeout, "cut off after {:?}", start.elapsed());
+    assert_eq!(running.stats().active_connections, 0);
+    assert!(!running.server.send(1, Vec::new(), AMPLE), "a server that has ended takes a send");
+}
+
+#[test]
+fn a_second_stop_can_shorten_the_first() {
+    let running = start(&Config::default());
+    let silent = running.connect();
+    write_until_blocked(&silent, usize::MAX);
+    running.server.stop(AMPLE);
+    running.server.stop(Duration::ZERO);
+    assert_eq!(running.wait_for_end(), None);
+}
+
+#[test]
+fn dropping_a_server_frees_its_port_at_once() {
+    let running = start(&Config::default());
+    let stream = running.connect();
+    echo(&stream, b"hello");
+    let address = running.server.address();
+    drop(running);
+    let again = start(&Config { address, ..Config::default() });
+    echo(&again.connect(), b"again");
+    assert_eq!(again.server.address(), Address { ..address });
+}
+
+#[test]
+fn a_discarding_connection_ends_with_its_client() {
+    let running = start(&Config::default());
+    let mut stream = running.connect();
+    write_until_blocked(&stream, usize::MAX);
+    running.server.stop(AMPLE);
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => {}
+        Err(error) => assert_ne!(error.kind(), ErrorKind::ConnectionReset, "after {} bytes", answer.len()),
+    }
+    drop(stream);
+    wait_until("it is closed", || running.stats().active_connections == 0);
+    assert_eq!(running.wait_for_end(), None);
+}

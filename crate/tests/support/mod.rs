@@ -1,0 +1,108 @@
+//! What the tests share: a server under test, and clients that are not made of the code under test.
+
+#![allow(dead_code, reason = "each test file uses some of it")]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use echo_node::server::{Config, Event, Server};
+use echo_node::shared::Stats;
+
+/// How long a condition may take to come true. It takes milliseconds; this is for a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server and what it says.
+pub struct Running {
+    pub server: Server,
+    pub events: Receiver<Event>,
+}
+
+pub fn start(config: &Config) -> Running {
+    let (sender, events) = channel();
+    let server = Server::start(config, move |event| drop(sender.send(event))).expect("the server starts");
+    Running { server, events }
+}
+
+impl Running {
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.server.address().to_string()).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.server.stats().expect("the server has not failed")
+    }
+
+    pub fn wait_for(&self, what: &str, condition: impl Fn(Stats) -> bool) {
+        wait_until(what, || condition(self.stats()));
+    }
+
+    /// Waits for the server's last word.
+    pub fn wait_for_end(&self) -> Option<String> {
+        loop {
+            if let Event::Ended(failure) = self.events.recv_timeout(PATIENCE).expect("the server ends") {
+                return failure;
+            }
+        }
+    }
+}
+
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Bytes without a pattern that a mistake could repeat: a linear congruential generator.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+/// Writes one message and reads it back.
+pub fn echo(mut stream: &TcpStream, message: &[u8]) {
+    stream.write_all(message).unwrap();
+    let mut answer = vec![0; message.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert!(answer == message, "what came back is not what was sent");
+}
+
+/// Writes all and ends that side, on a thread of its own, so that the caller can read meanwhile.
+pub fn write_and_end(stream: &TcpStream, data: Vec<u8>) -> thread::JoinHandle<()> {
+    let mut stream = stream.try_clone().unwrap();
+    thread::spawn(move || {
+        stream.write_all(&data).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+    })
+}
+
+/// Writes until the connection is stuck: the kernel's buffers are full, and nobody empties them. Returns how much it took.
+pub fn write_until_blocked(mut stream: &TcpStream, most: usize) -> usize {
+    let piece = vec![b'x'; 64 * 1024];
+    let mut written = 0;
+    stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    while written < most {
+        match stream.write(&piece) {
+            Ok(count) => written += count,
+            Err(_) => break,
+        }
+    }
+    written
+}
+
+/// Resident memory of this process, in bytes: `VmRSS` of proc(5).
+pub fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
