@@ -139,7 +139,7 @@ export class EchoServer {
     try {
       return Object.freeze(this.#native.stats())
     } catch (error) {
-      throw codedError('ERR_SERVER_FAILED', `the server has failed: ${error instanceof Error ? error.message : error}`)
+      throw codedError('ERR_SERVER_FAILED', `the server has failed: ${(error as Error).message}`)
     }
   }
 
