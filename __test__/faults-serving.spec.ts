@@ -1,0 +1,132 @@
+import test, { type ExecutionContext } from 'ava'
+
+import { EchoServer } from '../index.ts'
+import { Client, parallel } from './support/clients.ts'
+import { ioThread, strike, type Fault, type Outcome } from './support/fault-scene.ts'
+import { faults } from './support/faults.ts'
+import { cpuUse } from './support/proc.ts'
+import { fail, Tracer } from './support/strace.ts'
+import { until } from './support/wait.ts'
+
+/** A client that is gone: a pending error of its connection came instead of it (accept(2)). */
+const GONE =
+  'ECONNABORTED EPROTO EPERM ENETDOWN ENOPROTOOPT EHOSTDOWN ENONET EHOSTUNREACH EOPNOTSUPP ENETUNREACH ETIMEDOUT'
+
+/** No descriptor or no memory to serve a client with. */
+const EXHAUSTED = 'EMFILE ENFILE ENOBUFS ENOMEM'
+
+/** Nobody is lost: the call is made again, now or when there is room. */
+const HARMLESS: [string, string][] = [
+  ['accept4', `EINTR EAGAIN ${GONE} ${EXHAUSTED}`],
+  ['read', 'EINTR EAGAIN'],
+  ['write', 'EINTR EAGAIN'],
+  ['epoll_wait', 'EINTR ENOMEM EBADF'],
+]
+
+/** The connection it happens to is lost, and no other. */
+const FATAL: [string, string][] = [
+  ['read', 'ECONNRESET ETIMEDOUT EPIPE EHOSTUNREACH ENETUNREACH ENOBUFS ENOMEM EIO'],
+  ['write', 'ECONNRESET EPIPE ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOBUFS ENOMEM EPERM EIO'],
+]
+
+/** What no fault may do, whatever it is. */
+function assertSound(t: ExecutionContext, fault: Fault, outcome: Outcome): void {
+  const label = JSON.stringify(fault)
+  const { totalConnections, rejectedConnections } = outcome.stats
+  t.is(outcome.injected, 1, label)
+  t.is(totalConnections + rejectedConnections, outcome.connections, label)
+  t.true(outcome.idleCpu < 5, `${label}: ${outcome.idleCpu} % of a core`)
+  t.deepEqual(outcome.leaked, { descriptors: 0, threads: 0 }, label)
+}
+
+for (const [syscall, errnos] of HARMLESS) {
+  test.serial(`${syscall} that fails with ${errnos} costs no connection`, async (t) => {
+    for (const fault of faults(syscall, errnos)) {
+      const outcome = await strike(fault)
+      assertSound(t, fault, outcome)
+      t.is(outcome.lost, 0, JSON.stringify(fault))
+      t.is(outcome.stats.rejectedConnections, 0)
+    }
+  })
+}
+
+for (const [syscall, errnos] of FATAL) {
+  test.serial(`${syscall} that fails with ${errnos} costs one connection`, async (t) => {
+    for (const fault of faults(syscall, errnos)) {
+      const outcome = await strike(fault)
+      assertSound(t, fault, outcome)
+      t.is(outcome.lost, 1, JSON.stringify(fault))
+      t.is(outcome.stats.rejectedConnections, 0)
+    }
+  })
+}
+
+// What is not heard of cannot be served.
+test.serial('a connection that the poller does not take is refused, and counted', async (t) => {
+  for (const fault of faults('epoll_ctl', 'ENOMEM ENOSPC')) {
+    const outcome = await strike(fault)
+    assertSound(t, fault, outcome)
+    t.is(outcome.lost, 1, JSON.stringify(fault))
+    t.is(outcome.stats.rejectedConnections, 1)
+  }
+})
+
+// A server that is full closes a connection without serving it, and a client that it owes something is heard of no more.
+test.serial('a connection whose interest cannot be changed is closed, and no other', async (t) => {
+  const server = new EchoServer()
+  const port = server.start()
+  const [hungry, other] = [await Client.connect(port), await Client.connect(port)]
+  t.true(await hungry.echo('hello'))
+  const tracer = await fail(await ioThread(), 'epoll_ctl', 'ENOMEM', '1')
+  hungry.socket.pause()
+  hungry.socket.write(Buffer.alloc(16 << 20))
+  await until('the change of interest fails', () => tracer.injected === 1)
+  await tracer.detach()
+  hungry.socket.resume()
+  t.truthy(await hungry.end(), 'it was closed with input unread, so it sees a reset')
+  t.true(await other.echo('hello'))
+  t.is(server.stats().activeConnections, 1)
+  await other.close()
+  await server.stop()
+})
+
+for (const errno of EXHAUSTED.split(' ')) {
+  test.serial(`while accept says ${errno}, the server sleeps, and then it serves all who waited`, async (t) => {
+    const server = new EchoServer()
+    const port = server.start()
+    const thread = await ioThread()
+    const open = await Client.connect(port)
+    t.true(await open.echo('before'))
+    const tracer = await fail(thread, 'accept4', errno, '1+')
+    const waiting: Client[] = []
+    await parallel(200, 200, async () => void waiting.push(await Client.connect(port)))
+    await until('accept has failed several times', () => tracer.injected >= 3)
+    const cpu = await cpuUse(thread, 'self', 500)
+    t.true(cpu < 5, `${cpu} % of a core`)
+    t.true(await open.echo('meanwhile'), 'who is connected is served')
+    const echoes = waiting.map((client, index) => client.echo(`waited ${index}`))
+    await tracer.detach()
+    t.true((await Promise.all(echoes)).every(Boolean))
+    await Promise.all([open, ...waiting].map((client) => client.close()))
+    await server.stop()
+  })
+}
+
+test.serial('a listener that can neither be taken out of the poller nor put back serves on', async (t) => {
+  const server = new EchoServer()
+  const port = server.start()
+  const thread = await ioThread()
+  // The first change is the removal, the second the return.
+  const tracer = await Tracer.attach(
+    thread,
+    '--inject=accept4:error=EMFILE:when=1..3',
+    '--inject=epoll_ctl:error=ENOMEM:when=1..2',
+  )
+  const client = await Client.connect(port)
+  t.true(await client.echo('patience'))
+  t.is(tracer.injected, 5)
+  await tracer.detach()
+  t.true((await cpuUse(thread)) < 5)
+  await client.close()
+  await server.stop()
+})
