@@ -1,7 +1,6 @@
 import { constants } from 'node:os'
 
-import { NativeServer, type Settled } from '#binding'
-
+import { NativeServer, type Settled } from './binding.ts'
 import { abortError, codedError, systemError } from './errors.ts'
 import {
   payload,
