@@ -21,8 +21,10 @@ export interface Outcome {
   measured?: Measured[]
   rounds?: number
   voided?: number
-  /** Why there is no value */
+  /** Why it was not measured */
   skipped?: string
+  /** Why measuring it came to nothing */
+  failed?: string
 }
 
 /** A quantity of one side. */
@@ -45,7 +47,8 @@ export const atMost = (value: number): Limit => ({ at: 'most', value })
 export const atLeast = (value: number): Limit => ({ at: 'least', value })
 
 /** `pass` or `FAIL` for a line that has a limit. */
-export function verdict({ value, limit, skipped }: Outcome): 'pass' | 'FAIL' | 'skipped' | '' {
+export function verdict({ value, limit, skipped, failed }: Outcome): 'pass' | 'FAIL' | 'skipped' | '' {
+  if (failed !== undefined) return 'FAIL'
   if (skipped !== undefined) return 'skipped'
   if (limit === undefined || value === undefined) return ''
   const good = limit.at === 'most' ? value.median <= limit.value : value.median >= limit.value
@@ -54,7 +57,7 @@ export function verdict({ value, limit, skipped }: Outcome): 'pass' | 'FAIL' | '
 
 /** The ratios of paired samples, the first side's to the second's, and what was measured of both. */
 export function ratios(pairs: readonly number[][], names: readonly string[], unit: string): Partial<Outcome> {
-  if (pairs.length === 0) return { skipped: 'every round was void' }
+  if (pairs.length === 0) return { failed: 'every round was void' }
   const side = (index: number): number[] => pairs.map((pair) => pair[index]!)
   return {
     value: spread(pairs.map(([ours, theirs]) => ours! / theirs!)),

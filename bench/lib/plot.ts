@@ -2,17 +2,28 @@
 import * as vega from 'vega'
 import { compile, type TopLevelSpec } from 'vega-lite'
 import type { Point } from './outcome.ts'
-import { ALL } from './servers.ts'
+import { ALL, BARE } from './servers.ts'
 
 /** One chart of several. */
-type Chart = Extract<TopLevelSpec, { vconcat: unknown }>['vconcat'][number]
+type Chart = Extract<TopLevelSpec, { concat: unknown }>['concat'][number]
+
+/** A point as vega-lite takes it. */
+interface Value {
+  server: string
+  x: string | number
+  y: number
+  low: number
+  high: number
+}
 
 const NAMES = ALL.map(({ name }) => name)
 
 /** This package stands out, the limit is a neutral black, and the others keep apart from each other. */
 const COLOURS = ['#d62728', '#222222', '#1f77b4', '#17becf', '#9467bd', '#2ca02c']
 
-const SIZE = { width: 330, height: 240 }
+const SCALE = { domain: NAMES, range: COLOURS }
+
+const WIDTH = 300
 
 /** An SVG of the points. */
 export async function plot(points: readonly Point[]): Promise<string> {
@@ -23,55 +34,100 @@ export async function plot(points: readonly Point[]): Promise<string> {
 }
 
 function specification(points: readonly Point[]): TopLevelSpec {
-  const sizes = [
-    bySize(points, 'server CPU a message', 'microseconds'),
-    bySize(points, 'throughput, client and server on a core each', 'MiB/s'),
-  ]
-  const percentiles = [byPercentile(points, 'closed loop, 1 connection'), byPercentile(points, 'open loop')]
+  const cpu = pointsOf(points, 'server CPU a message')
+  const at = (size: number): Value[] => cpu.filter(({ x }) => x === size)
+  const closed = pointsOf(points, 'closed loop, 1 connection')
   return {
     background: 'white',
     padding: 12,
-    config: { font: 'sans-serif', axis: { gridColor: '#eeeeee' }, view: { stroke: null } },
-    vconcat: [{ hconcat: sizes }, { hconcat: percentiles }],
+    columns: 2,
+    spacing: 30,
+    config: { font: 'sans-serif', axis: { gridColor: '#eeeeee' }, view: { stroke: null }, title: { anchor: 'start' } },
+    concat: [
+      bars('Server CPU a message, 64 B, 50 connections', 'microseconds', at(64)),
+      bars('Server CPU a message of 1 MiB', 'microseconds', at(1_048_576)),
+      bars(
+        'Median round trip, 1 connection, 64 B',
+        'microseconds',
+        closed.filter(({ x }) => x === 'p50'),
+      ),
+      bars('Heap an idle connection', 'bytes, logarithmic from 10', pointsOf(points, 'heap'), true),
+      lines('Server CPU against the bare loop, by message size', relative(cpu)),
+      percentiles('Time to the answer at a fixed rate, 50 connections, 64 B', pointsOf(points, 'open loop')),
+    ],
   }
 }
 
-function bySize(points: readonly Point[], chart: string, unit: string): Chart {
+/** A bar a server, with the range of the rounds. */
+function bars(title: string, unit: string, values: Value[], logarithmic = false): Chart {
+  const y = { field: 'server', type: 'nominal', sort: NAMES, title: null } as const
+  const scale = logarithmic ? ({ type: 'log', domainMin: 10, clamp: true } as const) : { zero: true }
   return {
-    ...SIZE,
-    title: chart,
-    data: { values: valuesOf(points, chart) },
+    title,
+    width: WIDTH,
+    data: { values },
+    layer: [
+      {
+        mark: 'bar',
+        encoding: {
+          y: { ...y },
+          x: { field: 'y', type: 'quantitative', title: unit, scale },
+          ...(logarithmic && { x2: { datum: 10 } }),
+          color: { field: 'server', type: 'nominal', scale: SCALE, legend: null },
+        },
+      },
+      {
+        mark: { type: 'rule', color: '#888888' },
+        encoding: { y: { ...y }, x: { field: 'low', type: 'quantitative' }, x2: { field: 'high' } },
+      },
+    ],
+  }
+}
+
+function lines(title: string, values: Value[]): Chart {
+  const label = "datum.value < 1024 ? datum.value + ' B' : format(datum.value / 1024, 'd') + ' KiB'"
+  const axis = { labelExpr: label, values: [...new Set(values.map(({ x }) => Number(x)))], labelOverlap: false }
+  return {
+    title,
+    width: WIDTH,
+    height: 200,
+    data: { values },
     mark: { type: 'line', point: true },
     encoding: {
-      x: {
-        field: 'x',
-        type: 'quantitative',
-        scale: { type: 'log', base: 2 },
-        title: 'bytes a message',
-        axis: { labelExpr: "datum.value < 1024 ? datum.value + ' B' : format(datum.value / 1024, 'd') + ' KiB'" },
-      },
-      y: { field: 'y', type: 'quantitative', scale: { type: 'log' }, title: unit },
-      color: { field: 'server', type: 'nominal', title: null, scale: { domain: NAMES, range: COLOURS } },
+      x: { field: 'x', type: 'quantitative', scale: { type: 'log', base: 4 }, title: 'bytes a message', axis },
+      y: { field: 'y', type: 'quantitative', scale: { type: 'log', base: 2 }, title: 'times the bare loop' },
+      color: { field: 'server', type: 'nominal', title: null, scale: SCALE },
     },
   }
 }
 
-function byPercentile(points: readonly Point[], prefix: string): Chart {
-  const title = points.find(({ chart }) => chart.startsWith(prefix))?.chart ?? prefix
+function percentiles(title: string, values: Value[]): Chart {
   return {
-    ...SIZE,
-    title: `time to the answer, 64 B, ${title}`,
-    data: { values: valuesOf(points, title) },
-    mark: 'bar',
+    title,
+    width: WIDTH,
+    height: 200,
+    data: { values },
+    mark: { type: 'point', filled: true, size: 70 },
     encoding: {
-      x: { field: 'x', type: 'nominal', sort: null, title: null, axis: { labelAngle: 0 } },
-      xOffset: { field: 'server', type: 'nominal', sort: NAMES },
-      y: { field: 'y', type: 'quantitative', title: 'microseconds' },
-      color: { field: 'server', type: 'nominal', title: null, scale: { domain: NAMES, range: COLOURS } },
+      y: { field: 'x', type: 'nominal', sort: null, title: null },
+      yOffset: { field: 'server', type: 'nominal', sort: NAMES },
+      x: { field: 'y', type: 'quantitative', scale: { type: 'log' }, title: 'microseconds, logarithmic' },
+      color: { field: 'server', type: 'nominal', title: null, scale: SCALE },
     },
   }
 }
 
-function valuesOf(points: readonly Point[], chart: string): { server: string; x: string | number; y: number }[] {
-  return points.filter((point) => point.chart === chart).map(({ server, x, y }) => ({ server, x, y: y.median }))
+function pointsOf(points: readonly Point[], chart: string): Value[] {
+  return points
+    .filter((point) => point.chart.startsWith(chart))
+    .map(({ server, x, y }) => ({ server, x, y: y.median, low: y.min, high: y.max }))
+}
+
+/** Each server's values in terms of the bare loop's. */
+function relative(values: readonly Value[]): Value[] {
+  const bare = new Map(values.filter(({ server }) => server === BARE.name).map(({ x, y }) => [x, y]))
+  return values.flatMap(({ server, x, y, low, high }) => {
+    const unit = bare.get(x)
+    return unit === undefined ? [] : [{ server, x, y: y / unit, low: low / unit, high: high / unit }]
+  })
 }

@@ -1,5 +1,6 @@
 // The servers: how each is started, found, paused and ended.
 import { type ChildProcessWithoutNullStreams } from 'node:child_process'
+import { asked } from './arguments.ts'
 import { end, finish, launchUntilReady, onCore } from './children.ts'
 import { SERVER_CORE } from './machine.ts'
 import { DIST, at } from './paths.ts'
@@ -42,13 +43,16 @@ const node = (script: string, ...args: string[]): string[] => [
   ...args,
 ]
 
+/** What `start` is told on the command line's behalf. */
+const ALWAYS = JSON.parse(asked.options ?? '{}') as Record<string, number>
+
 /** This package's server in a Node process, with options for `start`. */
 export function echoNode(options: Record<string, number> = {}, ...args: string[]): Spec {
   const texts = Object.entries(options).map(([key, value]) => `${key} ${value}`)
   return {
     name: ['echo-node', ...texts].join(' '),
     needs: 'echo-node',
-    command: node('echo-node', '--options', JSON.stringify(options), ...args),
+    command: node('echo-node', '--options', JSON.stringify({ ...ALWAYS, ...options }), ...args),
   }
 }
 

@@ -14,7 +14,7 @@ export function table(outcomes: readonly Outcome[]): string {
 }
 
 function cells(outcome: Outcome): string[] {
-  const { what, against = '', limit, value, unit, measured = [], skipped } = outcome
+  const { what, against = '', limit, value, unit, measured = [], skipped, failed } = outcome
   const suffix = unit === 'ratio' ? '' : ` ${unit}`
   return [
     what,
@@ -22,7 +22,7 @@ function cells(outcome: Outcome): string[] {
     limit === undefined ? '' : `${limit.at === 'most' ? '<=' : '>='} ${limit.value}${suffix}`,
     value === undefined ? '' : `${short(value.median)}${suffix}`,
     value === undefined ? '' : range(value),
-    skipped ?? measured.map(({ spread, unit: of }) => `${short(spread.median)} ${of}`).join(', '),
+    failed ?? skipped ?? measured.map(({ spread, unit: of }) => `${short(spread.median)} ${of}`).join(', '),
     verdict(outcome),
   ]
 }

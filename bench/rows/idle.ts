@@ -31,7 +31,9 @@ function memory(spec: Spec, { quick }: Effort, missing: Missing): Step {
       if (skipped !== undefined) return { outcomes: [{ ...line, skipped }] }
       const values: number[] = []
       for (let round = 0; round < rounds; round++) values.push(await bytesPerConnection(spec))
-      return { outcomes: [{ ...line, value: spread(values), rounds }] }
+      const value = spread(values)
+      const point = { chart: 'heap an idle connection', server: spec.name, x: spec.name, unit: 'B', y: value }
+      return { outcomes: [{ ...line, value, rounds }], points: [point] }
     },
   }
 }

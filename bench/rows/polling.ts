@@ -1,8 +1,9 @@
 // What polling before sleeping gains and costs: from one connection to many, with cores free and with none.
 import { end, launch } from '../lib/children.ts'
 import { duel, type Sample } from '../lib/duel.ts'
-import { ratios, type Outcome } from '../lib/outcome.ts'
+import { atMost, ratios, type Outcome } from '../lib/outcome.ts'
 import { echoNode } from '../lib/servers.ts'
+import { spread } from '../lib/statistics.ts'
 import { duration, type Effort, type Step } from '../lib/step.ts'
 
 const CONNECTIONS = [1, 4, 32, 256]
@@ -23,14 +24,36 @@ const QUANTITIES: Quantity[] = [
   { name: 'server CPU a message', unit: 'us', of: ({ cpu }) => cpu },
 ]
 
-/** Polling on (the default) against off. */
+/** Polling on (the default) against off: what it gains, and what it wastes. */
 export function pollingRows(effort: Effort): Step[] {
   const fewer = { ...effort, rounds: Math.max(2, Math.round(effort.rounds / 2)) }
-  return [false, true].flatMap((busy) => CONNECTIONS.map((connections) => step(connections, busy, fewer)))
+  const gains = [false, true].flatMap((busy) => CONNECTIONS.map((connections) => gain(connections, busy, fewer)))
+  return [...gains, waste(100, 2, fewer), waste(10_000, 15, fewer)]
+}
+
+/** What polling costs beyond what the same messages cost without it, evenly spaced. */
+function waste(rate: number, percent: number, effort: Effort): Step {
+  const what = `CPU that busyPoll adds at ${rate} messages a second`
+  const sides = [echoNode(), echoNode({ busyPoll: 0 })].map((spec) => ({ spec }))
+  return {
+    name: what,
+    seconds: duration(2, effort),
+    async run() {
+      const { samples, voided } = await duel(sides, { mode: 'open', connections: 1, size: 64, rate }, effort)
+      const line = { what, against: 'off', unit: '% of a core', limit: atMost(percent), rounds: samples.length, voided }
+      if (samples.length === 0) return { outcomes: [{ ...line, failed: 'every round was void' }] }
+      const used = samples.map((round) => round.map(({ cpu, per_second }) => (cpu * per_second) / 1e4))
+      const value = spread(used.map(([on, off]) => on! - off!))
+      const measured = ['on', 'off'].map((name, side) => {
+        return { name, unit: '%', spread: spread(used.map((round) => round[side]!)) }
+      })
+      return { outcomes: [{ ...line, value, measured }] }
+    },
+  }
 }
 
 /** With another busy thread nothing is pinned, or it would take one side's core alone. */
-function step(connections: number, busy: boolean, effort: Effort): Step {
+function gain(connections: number, busy: boolean, effort: Effort): Step {
   const name = `busyPoll, ${connections} connections, ${busy ? 'another busy thread' : 'cores free'}`
   const pinning = busy ? ('free' as const) : ('onceListening' as const)
   const sides = [echoNode(), echoNode({ busyPoll: 0 })].map((spec) => ({ spec, pinning }))

@@ -58,7 +58,7 @@ function bySize(size: number): Quantity[] {
   return [
     { chart: 'server CPU a message', x: size, unit: 'us', of: ({ cpu }) => cpu },
     {
-      chart: 'throughput, client and server on a core each',
+      chart: 'throughput',
       x: size,
       unit: 'MiB/s',
       of: (sample) => sample.mib_per_second,
