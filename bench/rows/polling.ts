@@ -40,14 +40,14 @@ function waste(rate: number, percent: number, effort: Effort): Step {
     seconds: duration(2, effort),
     async run() {
       const { samples, voided } = await duel(sides, { mode: 'open', connections: 1, size: 64, rate }, effort)
-      const line = { what, against: 'off', unit: '% of a core', limit: atMost(percent), rounds: samples.length, voided }
-      if (samples.length === 0) return { outcomes: [{ ...line, failed: 'every round was void' }] }
+      const row = { what, against: 'off', unit: '% of a core', limit: atMost(percent), rounds: samples.length, voided }
+      if (samples.length === 0) return { outcomes: [{ ...row, failed: 'every round was void' }] }
       const used = samples.map((round) => round.map(({ cpu, per_second }) => (cpu * per_second) / 1e4))
       const value = spread(used.map(([on, off]) => on! - off!))
       const measured = ['on', 'off'].map((name, side) => {
         return { name, unit: '%', spread: spread(used.map((round) => round[side]!)) }
       })
-      return { outcomes: [{ ...line, value, measured }] }
+      return { outcomes: [{ ...row, value, measured }] }
     },
   }
 }

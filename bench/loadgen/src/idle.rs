@@ -10,25 +10,26 @@ use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::Instant;
 
+/// The connections, and what came of them.
+struct Holding<'a> {
+    args: &'a Idle,
+    pattern: Pattern,
+    streams: Vec<TcpStream>,
+    tally: Tally,
+}
+
 /// Carries it out. Once all connections are open it says so on standard output, in a line of its own.
 pub fn run(args: &Idle, json: bool) -> io::Result<(Report, bool)> {
     raise_descriptor_limit()?;
-    let address = resolve(&args.target)?;
-    let pattern = Pattern::new();
-    let mut tally = Tally::new();
     let begin = Instant::now();
-    let mut streams = Vec::new();
-    for number in 0..args.connections {
-        let stream = connect(&address, args.target.timeout)?;
-        stream.set_read_timeout(Some(args.target.timeout))?;
-        streams.push(stream);
-        echo(&streams, number, &pattern, args.size, 0, &mut tally);
+    let mut holding = Holding { args, pattern: Pattern::new(), streams: Vec::new(), tally: Tally::new() };
+    holding.open()?;
+    if holding.tally.is_clean() {
+        announce(args.connections, json);
+        sleep(args.duration);
+        holding.echo_all();
     }
-    announce(args.connections, json);
-    sleep(args.duration);
-    for number in 0..args.connections {
-        echo(&streams, number, &pattern, args.size, args.size, &mut tally);
-    }
+    let Holding { tally, .. } = holding;
     Ok((tally.report("idle", args.connections, args.size, begin.elapsed()), tally.is_clean()))
 }
 
@@ -40,15 +41,41 @@ fn announce(connections: u32, json: bool) {
     }
 }
 
-/// Echoes one message, which starts at `offset` in the connection's stream.
-fn echo(streams: &[TcpStream], number: u32, pattern: &Pattern, size: u64, offset: u64, tally: &mut Tally) {
-    let message = pattern.at(u64::from(number), offset, size);
-    let start = Instant::now();
-    match exchange(&streams[number as usize], message) {
-        Ok(true) if size > 0 => tally.complete(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)),
-        Ok(true) => {}
-        Ok(false) => tally.mismatches += 1,
-        Err(_) => tally.failures += 1,
+impl Holding<'_> {
+    /// Opens all connections, up to the first that does not echo.
+    fn open(&mut self) -> io::Result<()> {
+        let address = resolve(&self.args.target)?;
+        while self.streams.len() < self.args.connections as usize && self.tally.is_clean() {
+            let stream = connect(&address, self.args.target.timeout)?;
+            stream.set_read_timeout(Some(self.args.target.timeout))?;
+            self.streams.push(stream);
+            self.echo(self.streams.len() - 1, 0);
+        }
+        Ok(())
+    }
+
+    /// Echoes on all of them. Past the timeout the server has had its chance, and the rest have failed.
+    fn echo_all(&mut self) {
+        let begin = Instant::now();
+        for index in 0..self.streams.len() {
+            if self.tally.failures > 0 && begin.elapsed() > self.args.target.timeout {
+                self.tally.failures += (self.streams.len() - index) as u64;
+                return;
+            }
+            self.echo(index, self.args.size);
+        }
+    }
+
+    /// Echoes one message, which starts at `offset` in the connection's stream.
+    fn echo(&mut self, index: usize, offset: u64) {
+        let message = self.pattern.at(index as u64, offset, self.args.size);
+        let start = Instant::now();
+        match exchange(&self.streams[index], message) {
+            Ok(true) if message.is_empty() => {}
+            Ok(true) => self.tally.complete(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)),
+            Ok(false) => self.tally.mismatches += 1,
+            Err(_) => self.tally.failures += 1,
+        }
     }
 }
 

@@ -86,6 +86,8 @@ impl Tally {
     #[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
     pub fn report(&self, mode: &'static str, connections: u32, size: u64, elapsed: Duration) -> Report {
         let seconds = elapsed.as_secs_f64();
+        // Without any message there is no time either.
+        let per_second = if self.messages == 0 { 0.0 } else { self.messages as f64 / seconds };
         let percentile = |quantile| self.latency.value_at_quantile(quantile) as f64 / MICROSECOND;
         Report {
             mode,
@@ -93,8 +95,8 @@ impl Tally {
             size,
             seconds,
             messages: self.messages,
-            per_second: self.messages as f64 / seconds,
-            mib_per_second: self.messages as f64 * size as f64 / MIB / seconds,
+            per_second,
+            mib_per_second: per_second * size as f64 / MIB,
             mismatches: self.mismatches,
             failures: self.failures,
             latency: Latency {
