@@ -1,0 +1,36 @@
+// A worker that listens and has sends under way, until its end comes in the way it is told.
+
+import { workerData } from 'node:worker_threads'
+
+import { EchoServer } from '../../index.ts'
+import { tell } from './to-parent.ts'
+
+const { way, port, delay } = workerData as { way: string; port: number; delay: number }
+
+const server = new EchoServer()
+
+const ends: Record<string, () => void> = {
+  exit: () => process.exit(7),
+  throw: () => {
+    throw new Error('on purpose')
+  },
+  // It ends because nothing keeps it alive.
+  unref: () => server.unref(),
+  // The parent terminates it.
+  terminate: () => tell('now'),
+}
+
+let sending = true
+
+function sendWhileAllowed(): void {
+  if (!sending) return
+  server.send('x'.repeat(100_000)).then(sendWhileAllowed, () => {})
+}
+
+server.start(port)
+tell('listening')
+for (let count = 0; count < 4; count++) sendWhileAllowed()
+setTimeout(() => {
+  if (way === 'unref') sending = false
+  ends[way]!()
+}, delay)
