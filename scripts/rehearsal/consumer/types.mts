@@ -1,0 +1,14 @@
+// Compiles only if the types are found and say what they should.
+import { EchoServer, send, start, stats, stop, type Stats, type SystemError } from 'echo-node'
+
+export const port: number = start(0, { host: '127.0.0.1', maxConnections: 10 })
+export const text: string = (await send('hello')).echoed
+export const bytes: Buffer = (await send(new Uint8Array(3), { timeout: 100 })).echoed
+export const counted: Stats = stats()
+export const code = (error: SystemError): string => error.code
+await stop()
+
+// @ts-expect-error: a number cannot be sent
+await send(42)
+// @ts-expect-error: ports are numbers
+new EchoServer().start('7007')

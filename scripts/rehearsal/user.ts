@@ -1,0 +1,66 @@
+/** Someone who has Node.js and npm, and nothing else: no compiler, no cache, no settings. */
+
+import { access, mkdir, symlink, writeFile } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+
+import { attempt, run, type Command, type Outcome } from '../run.ts'
+
+const COMMANDS = ['npm', 'npx', 'sh']
+
+/** A user with a home of their own. */
+export class User {
+  readonly #home: string
+  readonly #env: NodeJS.ProcessEnv
+
+  private constructor(home: string) {
+    this.#home = home
+    // From nothing, so that neither the outer npm's settings nor a compiler come along.
+    this.#env = { HOME: home, TMPDIR: home, PATH: join(home, 'bin') }
+  }
+
+  /** Sets up a user whose npm knows only the given registry. */
+  static async settle(home: string, registry: string): Promise<User> {
+    await mkdir(join(home, 'bin'), { recursive: true })
+    await symlink(process.execPath, join(home, 'bin/node'))
+    for (const name of COMMANDS) await symlink(await locate(name), join(home, 'bin', name))
+    // npm publishes with some token only; this registry does not ask whose it is.
+    const token = `${registry.replace(/^http:/, '')}:_authToken=none`
+    const settings = [`registry=${registry}`, token, 'fund=false', 'audit=false', 'update-notifier=false']
+    await writeFile(join(home, '.npmrc'), settings.join('\n'))
+    const user = new User(home)
+    const { code } = await user.attempt(['sh', '-c', 'command -v cargo || command -v rustc'], home)
+    if (code === 0) throw new Error('cargo or rustc is on the PATH of someone who is to have neither')
+    return user
+  }
+
+  /** A new directory of theirs. */
+  async directory(name: string): Promise<string> {
+    const path = join(this.#home, name)
+    await mkdir(path)
+    return path
+  }
+
+  run(command: Command, cwd: string, input = ''): Promise<string> {
+    return run(this.#absolute(command), { cwd, env: this.#env, input })
+  }
+
+  attempt(command: Command, cwd: string, extra: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+    return attempt(this.#absolute(command), { cwd, env: { ...this.#env, ...extra } })
+  }
+
+  #absolute([name, ...args]: Command): Command {
+    return [join(this.#home, 'bin', name), ...args]
+  }
+}
+
+async function locate(name: string): Promise<string> {
+  for (const folder of process.env['PATH']!.split(delimiter)) {
+    const path = join(folder, name)
+    const found = await access(path).then(
+      () => true,
+      () => false,
+    )
+    if (found) return path
+  }
+  throw new Error(`${name} is not on the PATH`)
+}
