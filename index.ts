@@ -1,3 +1,6 @@
+// The types name `Buffer`; TypeScript 6 and later load no package's globals unless told.
+/// <reference types="node" preserve="true" />
+
 /**
  * A TCP echo server (RFC 862) made of the system calls `socket`, `bind`, `listen`, `accept`, `read` and `write`.
  *

@@ -54,7 +54,6 @@ export async function compiles(project: string): Promise<void> {
         target: 'es2022',
         module: moduleResolution === 'bundler' ? 'esnext' : moduleResolution,
         moduleResolution,
-        types: ['node'],
       },
       files: extensions.map((extension) => `types.${extension}`),
     }
