@@ -1,0 +1,66 @@
+// The transcripts name port 8080, so everything that listens on it stands here, one after the other.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { text } from 'node:stream/consumers'
+
+import test from 'ava'
+
+import { bodies, EXECUTABLE, run } from './support/command.ts'
+import { within } from './support/wait.ts'
+
+const NAMES = ['start', 'echo', 'stats']
+
+const read = (name: string): Promise<string> => readFile(new URL(`transcripts/${name}`, import.meta.url), 'utf8')
+
+/** The node's stdout when its input comes in these pieces, each in a write of its own. */
+async function feed(pieces: Iterable<string>): Promise<string> {
+  const node = spawn(process.execPath, [EXECUTABLE], { stdio: ['pipe', 'pipe', 'inherit'], timeout: 60_000 })
+  const output = text(node.stdout)
+  for (const piece of pieces) {
+    await new Promise((written) => node.stdin.write(piece, written))
+  }
+  node.stdin.end()
+  await within('the end of the node', once(node, 'exit'))
+  return output
+}
+
+for (const name of NAMES) {
+  test.serial(`${name}: all lines in one write`, async (t) => {
+    const { code, stdout, stderr } = await run([], await read(`${name}.jsonl`))
+    t.is(stdout, await read(`${name}.expected`))
+    t.is(stderr, '')
+    t.is(code, 0)
+  })
+
+  test.serial(`${name}: byte by byte`, async (t) => {
+    t.is(await feed(await read(`${name}.jsonl`)), await read(`${name}.expected`))
+  })
+
+  test.serial(`${name}: with CRLF, and no newline at the end`, async (t) => {
+    const lines = (await read(`${name}.jsonl`)).trimEnd().replaceAll('\n', '\r\n')
+    const { stdout } = await run([], lines)
+    t.is(stdout, await read(`${name}.expected`))
+  })
+}
+
+test.serial('a port that is taken is error 11, and the node goes on', async (t) => {
+  const squatter = createServer().listen(8080, '127.0.0.1')
+  await once(squatter, 'listening')
+  const { code, stdout } = await run([], await read('stats.jsonl'))
+  squatter.close()
+  t.is(code, 0)
+  t.deepEqual(bodies(stdout), [
+    { type: 'init_ok', in_reply_to: 1, msg_id: 0 },
+    { type: 'error', in_reply_to: 2, code: 11, text: 'port 8080 is already in use', msg_id: 1 },
+    { type: 'error', in_reply_to: 3, code: 22, text: 'no server to send to: tcp_echo_start comes first', msg_id: 2 },
+    { type: 'tcp_echo_stats_ok', in_reply_to: 4, total_connections: 0, total_bytes: 0, msg_id: 3 },
+  ])
+  t.true(
+    stdout.includes(
+      '{"type": "error", "in_reply_to": 2, "code": 11, "text": "port 8080 is already in use", "msg_id": 1}',
+    ),
+  )
+})
