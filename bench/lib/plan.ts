@@ -12,7 +12,7 @@ import type { Effort, Missing, Step } from './step.ts'
 export const FULL: Effort = { rounds: 10, seconds: 2, warmUp: 1, quick: false }
 
 /** Two minutes in all: enough to see what is broken, not to compare. */
-export const QUICK: Effort = { rounds: 3, seconds: 0.3, warmUp: 0.2, quick: true }
+export const QUICK: Effort = { rounds: 2, seconds: 0.3, warmUp: 0.2, quick: true }
 
 /** All steps, the lines with limits first. */
 export function plan(effort: Effort, missing: Missing): Step[] {

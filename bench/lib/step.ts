@@ -39,10 +39,10 @@ export function reasonMissing(missing: Missing, ...specs: Spec[]): string | unde
 }
 
 /** Starting a server takes about so long. */
-const START = 0.4
+const START = 0.2
 
 /** Starting the load generator, reading counters. */
-const OVERHEAD = 0.1
+const OVERHEAD = 0.05
 
 /** How long so many servers take in turn. */
 export function duration(servers: number, { rounds, seconds, warmUp }: Effort): number {

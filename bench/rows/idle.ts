@@ -24,7 +24,7 @@ function memory(spec: Spec, { quick }: Effort, missing: Missing): Step {
   const limit: { limit?: Limit } = spec.needs === 'echo-node' ? { limit: atMost(64) } : {}
   return {
     name: what,
-    seconds: rounds * 2.5,
+    seconds: rounds * 2,
     async run() {
       const line = { what, unit: 'B', ...limit }
       const skipped = reasonMissing(missing, spec)
