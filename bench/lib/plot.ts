@@ -23,7 +23,7 @@ const COLOURS = ['#d62728', '#222222', '#1f77b4', '#17becf', '#9467bd', '#2ca02c
 
 const SCALE = { domain: NAMES, range: COLOURS }
 
-const WIDTH = 300
+const WIDTH = 340
 
 /** An SVG of the points. */
 export async function plot(points: readonly Point[]): Promise<string> {
@@ -85,7 +85,8 @@ function bars(title: string, unit: string, values: Value[], logarithmic = false)
 }
 
 function lines(title: string, values: Value[]): Chart {
-  const label = "datum.value < 1024 ? datum.value + ' B' : format(datum.value / 1024, 'd') + ' KiB'"
+  const label =
+    "datum.value < 1024 ? datum.value + ' B' : datum.value < 1048576 ? datum.value / 1024 + ' KiB' : datum.value / 1048576 + ' MiB'"
   const axis = { labelExpr: label, values: [...new Set(values.map(({ x }) => Number(x)))], labelOverlap: false }
   return {
     title,
