@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 
 import type * as Binding from '#binding'
 
+import { defect } from './elf.ts'
 import { codedError } from './errors.ts'
 import { nodeTooOld } from './node-version.ts'
 
@@ -17,30 +18,42 @@ export const { NativeServer } = load()
 
 // By `require`, which can fail and be explained; an `import` that fails ends the process with the loader's own words.
 function load(): typeof Binding {
+  // oxlint-disable-next-line typescript/unbound-method -- always called on `process`, and put back as it was
+  const { dlopen } = process
+  let damage: unknown
+  // The loader tries several files and passes on no more than messages. This is what all its tries go through.
+  process.dlopen = (...args) => {
+    try {
+      openChecked(dlopen, args)
+    } catch (error) {
+      damage ??= error
+      throw error
+    }
+  }
   try {
     return createRequire(import.meta.url)('#binding') as typeof Binding
-  } catch (error) {
-    const found = damaged(error)
-    throw Object.assign(codedError('ERR_BINDING_NOT_LOADED', reason(found)), found && { cause: found })
+  } catch {
+    throw Object.assign(codedError('ERR_BINDING_NOT_LOADED', reason(damage)), damage ? { cause: damage } : {})
+  } finally {
+    process.dlopen = dlopen
   }
 }
 
-function reason(found: Error | undefined): string {
+function openChecked(dlopen: typeof process.dlopen, args: Parameters<typeof process.dlopen>): void {
+  const [, path] = args
+  const found = defect(path)
+  if (found !== undefined) throw new Error(`${path}: ${found}`)
+  dlopen.apply(process, args)
+}
+
+function reason(damage: unknown): string {
   const { platform, arch } = process
   if (platform !== 'linux' || !PROCESSORS.includes(arch)) {
     return `there is no echo-node for ${platform} ${arch}: use it on Linux, on ${PROCESSORS.join(' or ')}`
   }
   const tooOld = nodeTooOld()
   if (tooOld !== undefined) return tooOld
-  return found
-    ? `the binary of echo-node cannot be loaded (${found.message.trim()}): install echo-node again on this machine`
+  return damage instanceof Error
+    ? `the binary of echo-node cannot be loaded (${damage.message.trim()}): install echo-node again on this machine`
     : 'the binary of echo-node is missing: install echo-node again on this machine, with its optional dependencies'
-}
-
-/** The loader tries several files, and chains what it met. One that is there but cannot be loaded says most. */
-function damaged(error: unknown): Error | undefined {
-  for (let met = error; met instanceof Error; met = met.cause) {
-    if ('code' in met && met.code === 'ERR_DLOPEN_FAILED') return met
-  }
-  return undefined
 }

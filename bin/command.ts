@@ -11,7 +11,7 @@ async function loadServer(): Promise<EchoServer> {
     return new EchoServer()
   } catch (error) {
     report((error as Error).message)
-    process.exit(EXIT_FAILURE)
+    return process.exit(EXIT_FAILURE)
   }
 }
 
