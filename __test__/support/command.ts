@@ -1,6 +1,6 @@
 // The built executable, run as a program of its own.
 
-import { spawn, type ChildProcess, type SpawnOptionsWithoutStdio } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
@@ -28,13 +28,10 @@ export function request(type: string, msgId: number, fields: Record<string, unkn
   return JSON.stringify({ src: 'c1', dest: 'n1', body: { type, msg_id: msgId, ...fields } })
 }
 
-/** Runs the command to its end, or kills it after a minute. */
-export async function run(args: string[], input = '', options: SpawnOptionsWithoutStdio = {}): Promise<Outcome> {
-  const child = spawn(process.execPath, [EXECUTABLE, ...args], {
-    ...options,
-    timeout: DEADLINE,
-    killSignal: 'SIGKILL',
-  })
+/** Runs the command to its end, or kills it after a minute; by way of another program, if there is to be one. */
+export async function run(args: string[], input: string | Buffer = '', through: string[] = []): Promise<Outcome> {
+  const [file, ...rest] = [...through, process.execPath, EXECUTABLE, ...args]
+  const child = spawn(file!, rest, { timeout: DEADLINE, killSignal: 'SIGKILL' })
   child.stdin.on('error', () => {})
   child.stdin.end(input)
   const outcome = outcomeOf(child)

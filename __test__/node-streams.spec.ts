@@ -1,0 +1,139 @@
+// What the node does with its streams: pieces of lines, bounds, backpressure, the end.
+
+import test from 'ava'
+
+import { EchoServer } from '../index.ts'
+import { INIT, request } from './support/command.ts'
+import { GatedServer, Lab, Output } from './support/lab.ts'
+import { until } from './support/wait.ts'
+
+const MIB = 1024 * 1024
+
+const send = (msgId: number, data: string): string => request('tcp_echo_send', msgId, { data })
+const real = (): EchoServer => new EchoServer()
+
+test('lines may come in any pieces', async (t) => {
+  const lab = new Lab(real)
+  const start = request('tcp_echo_start', 1, { port: 0 })
+  for (const byte of Buffer.from(`${INIT}\n${start}\n${send(2, 'ünïcödé')}\n`)) {
+    lab.input.write(Buffer.from([byte]))
+    await lab.settle()
+  }
+  const replies = await lab.answered(3)
+  t.is(replies[2]!['echoed'], 'ünïcödé')
+  await lab.close()
+})
+
+test('at most 1,024 requests are taken before they are answered', async (t) => {
+  const lab = await Lab.started(() => new GatedServer())
+  const { gates } = lab.server
+  lab.write(Array.from({ length: 3000 }, (_, index) => send(index + 2, `${index}`)))
+  await until('as many as may are under way', () => gates.length >= 1024)
+  await lab.settle()
+  t.is(gates.length, 1024)
+  t.true(lab.input.isPaused())
+  let released = 0
+  await until('all are answered', () => {
+    while (released < gates.length) gates[released++]!.resolve()
+    return lab.output.replies.length === 3002
+  })
+  t.true(lab.output.replies.slice(2).every((reply, index) => reply['echoed'] === `${index}`))
+  await lab.close()
+})
+
+test('at most 32 MiB of requests are taken before they are answered', async (t) => {
+  const lab = await Lab.started(() => new GatedServer())
+  const data = 'x'.repeat(5 * MIB)
+  for (let msgId = 2; msgId < 12; msgId++) lab.write([send(msgId, data)])
+  // The seventh exceeds them, and is the last.
+  await until('as many as may are under way', () => lab.server.gates.length >= 7)
+  await lab.settle()
+  t.is(lab.server.gates.length, 7)
+  let released = 0
+  await until('all are answered', () => {
+    while (released < lab.server.gates.length) lab.server.gates[released++]!.resolve()
+    return lab.output.replies.length === 12
+  })
+  t.true(lab.output.replies.slice(2).every((reply) => reply['echoed'] === data))
+  await lab.close()
+})
+
+test('no request is taken while the output is full', async (t) => {
+  const output = new Output()
+  const lab = await Lab.started(real, output)
+  output.held = true
+  lab.write([send(2, 'x'.repeat(MIB))])
+  await until('its reply fills the output', () => output.writableNeedDrain)
+  lab.write(Array.from({ length: 500 }, (_, index) => send(index + 3, 'more')))
+  await lab.settle()
+  t.true(lab.input.isPaused())
+  t.is(lab.server.stats().totalConnections, 1)
+  output.release()
+  await lab.answered(503)
+  await lab.close()
+})
+
+test('replies that are ready together go out in few writes', async (t) => {
+  const lab = await Lab.started(real)
+  const before = lab.output.writes
+  lab.write(Array.from({ length: 1000 }, (_, index) => request('tcp_echo_stats', index + 2)))
+  await lab.answered(1002)
+  // 1,000 of them are 120 KB.
+  t.true(lab.output.writes - before <= 3)
+  await lab.close()
+})
+
+test('at the end of its input it finishes what was asked, and stops its servers', async (t) => {
+  const lab = await Lab.started(() => new GatedServer())
+  lab.write([send(2, 'last')])
+  lab.input.end()
+  await until('it is under way', () => lab.server.gates.length === 1)
+  await lab.settle()
+  t.true(lab.server.listening)
+  lab.server.gates[0]!.resolve()
+  await lab.ended
+  t.is(lab.output.replies[2]!['echoed'], 'last')
+  t.false(lab.server.listening)
+})
+
+test('a last line without a newline is a line', async (t) => {
+  const lab = new Lab(real)
+  lab.input.end(INIT)
+  await lab.ended
+  t.is(lab.output.replies.length, 1)
+})
+
+test('stop takes no more input, and finishes what was asked', async (t) => {
+  const lab = await Lab.started(() => new GatedServer())
+  lab.write([send(2, 'asked')])
+  await until('it is under way', () => lab.server.gates.length === 1)
+  lab.node.stop()
+  lab.write([send(3, 'too late')])
+  await lab.settle()
+  lab.server.gates[0]!.resolve()
+  await lab.ended
+  t.is(lab.output.replies.length, 3)
+  t.true(lab.input.destroyed)
+})
+
+test('it ends with the error of its output', async (t) => {
+  const lab = await Lab.started(real)
+  lab.output.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }))
+  await t.throwsAsync(lab.ended, { code: 'EPIPE' })
+  t.false(lab.server.listening)
+  t.true(lab.input.destroyed)
+})
+
+test('a line without end is given up at 16 MiB, and the next line is answered', async (t) => {
+  const lab = await Lab.started(real)
+  const piece = Buffer.alloc(MIB, 'x')
+  for (let count = 0; count < 40; count++) {
+    lab.input.write(piece)
+    await until('it is read', () => lab.input.readableLength === 0)
+  }
+  t.deepEqual(lab.reports, ['skipped: a line has at most 16777216 bytes'])
+  lab.write(['', request('tcp_echo_stats', 2)])
+  await lab.answered(3)
+  await lab.close()
+  t.is(lab.reports.length, 1)
+})

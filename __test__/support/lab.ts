@@ -1,0 +1,145 @@
+// A node in the test's own process, its clock and its streams in the test's hands, its engine the real one.
+
+import { PassThrough, Writable } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
+
+import { EchoServer, type Echo, type SendOptions } from '../../index.ts'
+import { EchoNode } from '../../maelstrom/node.ts'
+import type { Clock } from '../../maelstrom/turns.ts'
+import { bodies, INIT } from './command.ts'
+import { deferred, until } from './wait.ts'
+
+/** A clock that stands still until it is moved. */
+export class ManualClock implements Clock {
+  #now = 0
+  readonly timers = new Map<object, { due: number; callback: () => void }>()
+
+  now(): number {
+    return this.#now
+  }
+
+  after(milliseconds: number, callback: () => void): () => void {
+    const key = {}
+    this.timers.set(key, { due: this.#now + milliseconds, callback })
+    return () => this.timers.delete(key)
+  }
+
+  /** Moves on, and lets go off what is due by then, in its order. */
+  advance(milliseconds: number): void {
+    const end = this.#now + milliseconds
+    for (;;) {
+      const [next] = [...this.timers].toSorted(([, a], [, b]) => a.due - b.due)
+      if (next === undefined || next[1].due > end) break
+      this.timers.delete(next[0])
+      this.#now = Math.max(this.#now, next[1].due)
+      next[1].callback()
+    }
+    this.#now = end
+  }
+}
+
+/** A server whose sends wait until the test lets them go to the real one. */
+export class GatedServer extends EchoServer {
+  readonly gates: ReturnType<typeof deferred<void>>[] = []
+
+  override send(data: string, options?: SendOptions): Promise<Echo<string>>
+  override send(data: Uint8Array, options?: SendOptions): Promise<Echo<Buffer>>
+  override async send(data: string | Uint8Array): Promise<Echo<string | Buffer>> {
+    const gate = deferred()
+    this.gates.push(gate)
+    await gate.promise
+    return super.send(data as string)
+  }
+}
+
+/** An output that takes what it is given, or holds it back. */
+export class Output extends Writable {
+  text = ''
+  writes = 0
+  #release: (() => void) | undefined
+  /** Takes nothing more until `release`. */
+  held = false
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
+    this.text += chunk.toString()
+    this.writes++
+    if (this.held) this.#release = done
+    else done()
+  }
+
+  release(): void {
+    this.held = false
+    this.#release?.()
+  }
+
+  /** The bodies of the replies so far. */
+  get replies(): Record<string, unknown>[] {
+    return bodies(this.text)
+  }
+}
+
+/** A node with its surroundings. */
+export class Lab<S extends EchoServer = EchoServer> {
+  readonly clock = new ManualClock()
+  readonly input = new PassThrough()
+  readonly output: Output
+  readonly reports: string[] = []
+  readonly servers: S[] = []
+  readonly node: EchoNode
+  readonly ended: Promise<void>
+
+  constructor(makeServer: () => S, output = new Output()) {
+    this.output = output
+    this.node = new EchoNode({
+      input: this.input,
+      output,
+      report: (line) => this.reports.push(line),
+      createServer: () => {
+        const server = makeServer()
+        this.servers.push(server)
+        return server
+      },
+      clock: this.clock,
+    })
+    this.ended = this.node.run()
+    // Whoever waits for the end hears of a failure.
+    this.ended.catch(() => {})
+  }
+
+  /** A node that has its name and, on a free port, its server. */
+  static async started<S extends EchoServer>(makeServer: () => S, output?: Output): Promise<Lab<S>> {
+    const lab = new Lab(makeServer, output)
+    lab.write([INIT, '{"src":"c0","dest":"n1","body":{"type":"tcp_echo_start","msg_id":1,"port":0}}'])
+    await lab.answered(2)
+    return lab
+  }
+
+  /** The server of `tcp_echo_start`. */
+  get server(): S {
+    return this.servers[0]!
+  }
+
+  /** Writes these lines in one chunk. */
+  write(lines: string[]): void {
+    this.input.write(`${lines.join('\n')}\n`)
+  }
+
+  /** Waits for so many replies in all, and returns them. */
+  answered(count: number): Promise<Record<string, unknown>[]> {
+    return until(`${count} replies`, () => {
+      const { replies } = this.output
+      return replies.length >= count ? replies : undefined
+    })
+  }
+
+  /** Lets everything happen that needs no time and nobody else. */
+  async settle(): Promise<void> {
+    for (let count = 0; count < 10; count++) await turn()
+  }
+
+  /** Ends the input, and waits for the end of the node. */
+  async close(): Promise<void> {
+    this.input.end()
+    await this.ended
+  }
+}
