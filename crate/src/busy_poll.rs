@@ -28,12 +28,13 @@ impl BusyPoll {
         Self { time: if cpus > 1 { time } else { Duration::ZERO }, misses: 0 }
     }
 
-    /// Waits with `wait`, whose argument says whether it may sleep, and which returns how many events came.
+    /// Waits with `wait`, whose argument says whether it may sleep, and which returns how many events came. Goes to sleep
+    /// at once unless `may_poll`.
     ///
     /// # Errors
     /// Those of `wait`.
-    pub fn wait(&mut self, mut wait: impl FnMut(bool) -> Result<usize>) -> Result<usize> {
-        if self.time.is_zero() {
+    pub fn wait(&mut self, may_poll: bool, mut wait: impl FnMut(bool) -> Result<usize>) -> Result<usize> {
+        if self.time.is_zero() || !may_poll {
             return wait(true);
         }
         let start = Instant::now();

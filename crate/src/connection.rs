@@ -23,19 +23,23 @@ pub const READ_SIZE_WHEN_SHORT: usize = 4 * 1024;
 /// read would hold 2.5 GB.
 pub const UNSENT_LIMIT: usize = 64 * 1024 * 1024;
 
+/// A read of so much is part of a bulk transfer: what the next round trip costs no longer matters.
+const BULK_READ_SIZE: usize = 16 * 1024;
+
 /// What the connections of one thread share: the buffer all of them read into, and the counters.
 #[derive(Debug)]
 pub struct Workspace {
     buffer: Box<[u8]>,
     shared: Arc<Shared>,
     thread: usize,
+    moved_bulk: bool,
 }
 
 impl Workspace {
     /// A workspace for the thread with this number.
     #[must_use]
     pub fn new(shared: Arc<Shared>, thread: usize) -> Self {
-        Self { buffer: vec![0; READ_SIZE].into_boxed_slice(), shared, thread }
+        Self { buffer: vec![0; READ_SIZE].into_boxed_slice(), shared, thread, moved_bulk: false }
     }
 
     /// The figures of the server.
@@ -53,6 +57,11 @@ impl Workspace {
     /// The thread's buffer, whose content means nothing between two calls.
     pub fn buffer(&mut self) -> &mut [u8] {
         &mut self.buffer
+    }
+
+    /// Whether bulk data has moved since the last call.
+    pub fn take_moved_bulk(&mut self) -> bool {
+        std::mem::take(&mut self.moved_bulk)
     }
 
     fn read_size(&self) -> usize {
@@ -184,6 +193,7 @@ impl Connection {
             // kernel's buffer.
             return Ok(Next::Close);
         }
+        work.moved_bulk |= read >= BULK_READ_SIZE;
         let written = work.write(&self.socket, &work.buffer[..read])?;
         if written == read {
             return Ok(Next::WaitFor(self.interest_without_rest()));
@@ -192,7 +202,8 @@ impl Connection {
         Ok(Next::WaitFor(Interest::Writable))
     }
 
-    fn write_rest(&mut self, work: &Workspace) -> Result<Next> {
+    fn write_rest(&mut self, work: &mut Workspace) -> Result<Next> {
+        work.moved_bulk = true;
         if let Some(rest) = &mut self.rest {
             rest.written += work.write(&self.socket, &rest.data[rest.written..])?;
             if rest.written < rest.data.len() {

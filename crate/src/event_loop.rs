@@ -122,8 +122,13 @@ impl EventLoop {
 
     fn wait(&mut self) -> usize {
         let timeout = self.next_timer().map(|at| at.saturating_duration_since(Instant::now()));
+        // Polling saves time between messages; in a bulk transfer it would only cost.
+        let may_poll = !self.connections.workspace().take_moved_bulk();
         let poller = &mut self.poller;
-        match self.busy_poll.wait(|may_sleep| poller.wait(if may_sleep { timeout } else { Some(Duration::ZERO) })) {
+        match self
+            .busy_poll
+            .wait(may_poll, |may_sleep| poller.wait(if may_sleep { timeout } else { Some(Duration::ZERO) }))
+        {
             Ok(events) => events,
             Err(Error { errno: libc::EINTR, .. }) => 0,
             Err(_) => {
