@@ -1,24 +1,22 @@
 /** What someone does with the published package. Each throws if it does not work. */
 
-import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
+import { cp, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import { run } from '../run.ts'
 import { CHECKOUT } from '../stage.ts'
 import { expectSame } from './contents.ts'
+import { transcript, TRANSCRIPTS } from './transcripts.ts'
 import type { User } from './user.ts'
 
 const CONSUMER = fileURLToPath(new URL('consumer', import.meta.url))
-const TRANSCRIPTS = join(CHECKOUT, '__test__/transcripts')
-const TRANSCRIPT_PORT = '8080'
 const MODULE_RESOLUTIONS = { node16: ['mts'], nodenext: ['mts', 'cts'], bundler: ['mts'] }
 
 /** `npx echo-node`, from nothing, answers a transcript byte for byte. */
 export async function runsByNpx(user: User): Promise<void> {
   const directory = await user.directory('npx')
-  for (const name of ['echo', 'start', 'stats']) {
+  for (const name of TRANSCRIPTS) {
     const { input, expected } = await transcript(name)
     expectSame(await user.run(['npx', '--yes', 'echo-node'], directory, input), expected, `the replies to ${name}`)
   }
@@ -79,24 +77,4 @@ export async function refusesOtherPlatforms(user: User): Promise<void> {
 async function install(user: User, project: string, options: string[]): Promise<void> {
   await writeFile(join(project, 'package.json'), '{ "private": true }')
   await user.run(['npm', 'install', ...options, 'echo-node'], project)
-}
-
-/** A transcript on a port that is free: the one it was written with may not be. */
-async function transcript(name: string): Promise<{ input: string; expected: string }> {
-  const port = await freePort()
-  const [input, expected] = await Promise.all(
-    ['jsonl', 'expected'].map(async (extension) => {
-      const text = await readFile(join(TRANSCRIPTS, `${name}.${extension}`), 'utf8')
-      return text.replaceAll(TRANSCRIPT_PORT, port)
-    }),
-  )
-  return { input: input!, expected: expected! }
-}
-
-async function freePort(): Promise<string> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return String(port)
 }
