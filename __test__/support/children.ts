@@ -11,6 +11,9 @@ import { within } from './wait.ts'
 /** A child whose three streams are pipes. */
 export type Piped = ChildProcessByStdio<Writable, Readable, Readable>
 
+/** What makes the kernel kill a program with the process that started it: ava ends a test that hangs with SIGKILL. */
+export const MORTAL = ['setpriv', '--pdeathsig', 'KILL', '--'] as const
+
 const alive = new Set<ChildProcess>()
 
 process.on('exit', killAll)
@@ -30,7 +33,7 @@ export class Child {
   readonly #ended: Promise<number | NodeJS.Signals>
 
   constructor(command: string, args: string[]) {
-    this.process = spawn(command, args, { stdio: 'pipe' })
+    this.process = spawn(MORTAL[0], [...MORTAL.slice(1), command, ...args], { stdio: 'pipe' })
     alive.add(this.process)
     this.#ended = this.#waitForEnd()
     // Whoever waits for its end hears of the failure; nobody else is to fail of it.

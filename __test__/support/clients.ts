@@ -50,6 +50,13 @@ export class Client {
     return this.bytes === wanted && this.received.subarray(-text.length).toString() === text
   }
 
+  /** Writes a byte, and waits until it is back. */
+  async ping(): Promise<void> {
+    const back = once(this.socket, 'data')
+    this.socket.write('.')
+    await back
+  }
+
   /** Waits until the peer has ended the connection; the error, if it was not in order. */
   async end(): Promise<NodeJS.ErrnoException | undefined> {
     await until('the peer ends the connection', () => this.ended || this.closed)

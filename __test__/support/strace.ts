@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import type { Readable } from 'node:stream'
 
+import { MORTAL } from './children.ts'
 import { until } from './wait.ts'
 
 /** A strace that is attached to a thread. */
@@ -13,7 +14,9 @@ export class Tracer {
   readonly #process: ChildProcessByStdio<null, null, Readable>
 
   private constructor(thread: number, options: string[]) {
-    this.#process = spawn('strace', ['-p', String(thread), ...options], { stdio: ['ignore', 'ignore', 'pipe'] })
+    this.#process = spawn(MORTAL[0], [...MORTAL.slice(1), 'strace', '-p', String(thread), ...options], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
     this.#process.stderr.setEncoding('latin1').on('data', (text: string) => (this.trace += text))
     process.once('exit', this.#kill)
   }
