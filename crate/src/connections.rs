@@ -117,7 +117,8 @@ impl Connections {
     pub fn close_idle(&mut self) {
         let now = self.idle_clock();
         let Some(idle) = &mut self.idle else { return };
-        let limit = milliseconds(idle.timeout);
+        // One more: the clock has cut off a part of a millisecond, and none is to be closed early.
+        let limit = milliseconds(idle.timeout).saturating_add(1);
         let quiet = |connection: &Connection| now.saturating_sub(connection.last_active);
         let longest = self.table.iter().flatten().map(quiet).filter(|&time| time < limit).max();
         idle.next_sweep = longest.map(|time| {

@@ -43,9 +43,9 @@ fn the_limit_holds_for_all_threads_together() {
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let idle_timeout = Duration::from_secs(2);
     let running = start(&Config { idle_timeout: Some(idle_timeout), ..Config::default() });
+    let start = Instant::now();
     let mut idle = running.connect();
     let busy = running.connect();
-    let start = Instant::now();
     // The busy one's messages keep the distance that the idle one does not.
     let mut closed = false;
     idle.set_read_timeout(Some(Duration::from_millis(20))).unwrap();

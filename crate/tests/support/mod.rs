@@ -90,7 +90,7 @@ pub fn write_and_end(stream: &TcpStream, data: Vec<u8>) -> thread::JoinHandle<()
 pub fn write_until_blocked(mut stream: &TcpStream, most: usize) -> usize {
     let piece = vec![b'x'; 64 * 1024];
     let mut written = 0;
-    stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(250))).unwrap();
     while written < most {
         match stream.write(&piece) {
             Ok(count) => written += count,
