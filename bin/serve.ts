@@ -1,13 +1,25 @@
-import { EchoServer } from '../index.ts'
+import { EchoServer, type Stats } from '../index.ts'
 import { UsageError, type ServeArguments } from './arguments.ts'
 import { onEndSignal } from './process.ts'
 
 const DEFAULT_PORT = 7007
 const LIVE_INTERVAL = 1000
 const CLEAR_LINE = '\r\u001b[K'
-const MILLISECONDS = 1000
 
-type Stats = ReturnType<EchoServer['stats']>
+type NumberName = 'port' | 'max-connections' | 'idle-timeout'
+
+interface Range {
+  min: number
+  max: number
+  form: RegExp
+  what: string
+}
+
+const INTEGER = { form: /^\d+$/, what: 'an integer' }
+const PORTS: Range = { ...INTEGER, min: 0, max: 65_535 }
+const CONNECTIONS: Range = { ...INTEGER, min: 1, max: 4_294_967_295 }
+/** To the millisecond, and as many of those as the server takes. */
+const SECONDS: Range = { form: /^\d+(\.\d{1,3})?$/, what: 'a number', min: 0, max: 4_294_967 }
 
 /** Runs an echo server until a signal ends it: drains it, then prints the totals. */
 export async function serve(args: ServeArguments): Promise<void> {
@@ -26,15 +38,15 @@ export async function serve(args: ServeArguments): Promise<void> {
 }
 
 function listen(server: EchoServer, args: ServeArguments): void {
-  const port = number('port', args.port) ?? DEFAULT_PORT
-  const maxConnections = number('max-connections', args['max-connections'])
-  const idleTimeout = number('idle-timeout', args['idle-timeout'], MILLISECONDS)
+  const port = number(args, 'port', PORTS) ?? DEFAULT_PORT
+  const maxConnections = number(args, 'max-connections', CONNECTIONS)
+  const idleSeconds = number(args, 'idle-timeout', SECONDS)
   const host = args.host ?? '127.0.0.1'
   try {
     server.start(port, {
       host,
-      ...(maxConnections === undefined ? {} : { maxConnections }),
-      ...(idleTimeout === undefined ? {} : { idleTimeout }),
+      ...(maxConnections !== undefined && { maxConnections }),
+      ...(idleSeconds !== undefined && { idleTimeout: Math.round(idleSeconds * 1000) }),
     })
   } catch (error) {
     throw explain(error as NodeJS.ErrnoException, host, port)
@@ -43,19 +55,21 @@ function listen(server: EchoServer, args: ServeArguments): void {
   else process.stdout.write(`echo-node listens on ${server.host}:${server.port}\n`)
 }
 
-/** What the server says of its options is about how they were typed; the rest is about the machine. */
+function number(args: ServeArguments, name: NumberName, { min, max, form, what }: Range): number | undefined {
+  const typed = args[name]
+  if (typed === undefined) return undefined
+  const value = Number(typed)
+  if (form.test(typed) && value >= min && value <= max) return value
+  throw new UsageError(`--${name} must be ${what} from ${min} to ${max}, but is ${JSON.stringify(typed)}`)
+}
+
+/** In the words of the command: its options are called otherwise, and the rest is about the machine. */
 function explain(error: NodeJS.ErrnoException, host: string, port: number): Error {
-  if (error.code?.startsWith('ERR_')) return new UsageError(error.message)
+  if (error.code?.startsWith('ERR_')) return new UsageError(error.message.replace('options.', '--'))
   if (error.code === 'EADDRINUSE') return new Error(`port ${port} of ${host} is already in use`)
   if (error.code === 'EACCES') return new Error(`listening on port ${port} of ${host} is not permitted`)
   if (error.code === 'EADDRNOTAVAIL') return new Error(`${host} is not an address of this machine`)
   return error
-}
-
-function number(name: string, typed: string | undefined, unit = 1): number | undefined {
-  if (typed === undefined) return undefined
-  if (!/^\d+(\.\d+)?$/.test(typed)) throw new UsageError(`--${name} must be a number, but is ${JSON.stringify(typed)}`)
-  return Number(typed) * unit
 }
 
 function showLive(server: EchoServer): NodeJS.Timeout {
@@ -74,7 +88,7 @@ function liveLine(before: Stats, now: Stats): string {
 
 function totals({ totalConnections, totalBytes, rejectedConnections }: Stats): string {
   const rejected = rejectedConnections === 0 ? '' : `, ${rejectedConnections} turned away`
-  return `${totalConnections} connections, ${formatBytes(totalBytes)} echoed${rejected}`
+  return `${totalConnections} ${totalConnections === 1 ? 'connection' : 'connections'}, ${formatBytes(totalBytes)} echoed${rejected}`
 }
 
 function formatBytes(bytes: number): string {
