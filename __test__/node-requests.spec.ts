@@ -228,9 +228,9 @@ test('a malformed request is answered with 12 where it says whom to answer', asy
       [1, 'body.type must be a string, but is missing'],
       [2, 'body.type must be a string, but is 7'],
       // The third is no JSON at all: a string may not contain control characters.
-      [4, 'a message nests at most 100 levels deep'],
+      [4, 'a message nests at most 100 levels deep, but this one 3000002'],
       [5, 'echo_ok'],
-      [6, 'a message nests at most 100 levels deep'],
+      [6, 'a message nests at most 100 levels deep, but this one 101'],
       [7, 'a line must be UTF-8, but has other bytes'],
     ],
   )

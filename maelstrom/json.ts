@@ -1,5 +1,5 @@
 /**
- * JSON as bytes: what `JSON.parse` cannot tell. How deep a text nests, before memory is spent on parsing it, and how a
+ * JSON as bytes: what `JSON.parse` cannot tell. How much a text asks for, before memory is spent on parsing it, and how a
  * value was written: a number beyond 2^53 or 1e400 would come out of `JSON.parse` as another number.
  */
 
@@ -9,18 +9,29 @@ const COLON = 0x3a
 const BACKSLASH = 0x5c
 const SPACE = 0x20
 
-/** Whether the text has more than `limit` brackets open at once. One pass; works on any bytes, JSON or not. */
-export function nestsDeeperThan(limit: number, json: Buffer): boolean {
-  if (json.length <= limit) return false
+/** How much a text asks of a parser. */
+export interface Shape {
+  /** The most brackets open at once. */
+  depth: number
+  /** Arrays and objects in all. */
+  containers: number
+}
+
+/** Takes a text's measure, in one pass that holds nothing. Works on any bytes, JSON or not. */
+export function measure(json: Buffer): Shape {
   let depth = 0
+  let open = 0
+  let containers = 0
   for (let at = 0; at < json.length; at++) {
     const byte = json[at]!
     if (byte === QUOTE) at = endOfString(json, at) - 1
-    else if (opens(byte)) depth++
-    else if (closes(byte)) depth--
-    if (depth > limit) return true
+    else if (closes(byte)) open--
+    else if (opens(byte)) {
+      containers++
+      if (++open > depth) depth = open
+    }
   }
-  return false
+  return { depth, containers }
 }
 
 /**

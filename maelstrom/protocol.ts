@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 
-import { nestsDeeperThan, rawMember } from './json.ts'
+import { measure, rawMember } from './json.ts'
 
 /** Maelstrom's error codes, those this node answers with. 0 is the one that leaves open whether it was carried out. */
 export const ErrorCode = {
@@ -16,11 +16,14 @@ export const ErrorCode = {
 /** One of Maelstrom's error codes. */
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode]
 
-/** Brackets a line may have open at once. Real messages need three; a million would cost gigabytes to parse. */
+/** Brackets a line may have open at once; real messages need three. */
 export const NESTING_LIMIT = 100
 
 /** Milliseconds a request may take: Maelstrom's clients give up after 5 s, and a reply after that ends the run. */
 export const PATIENCE = 4000
+
+/** Arrays and objects in a line. Each costs up to a hundred times its three bytes once it is parsed. */
+export const CONTAINER_LIMIT = 1_000_000
 
 const SHOWN_LENGTH = 60
 const REPLACEMENT = '\ufffd'
@@ -71,9 +74,8 @@ export function timedOut(): Reply {
 
 /** Reads one line, given without its newline. */
 export function parseLine(line: Buffer): Request | Malformed {
-  if (nestsDeeperThan(NESTING_LIMIT, line)) {
-    return malformed(`a message nests at most ${NESTING_LIMIT} levels deep`, scanEnvelope(line))
-  }
+  const excess = excessOf(line)
+  if (excess !== undefined) return malformed(excess, scanEnvelope(line))
   const text = line.toString()
   let message: unknown
   try {
@@ -88,6 +90,16 @@ export function parseLine(line: Buffer): Request | Malformed {
   return isObject(message)
     ? readMessage(message, line)
     : malformed(`a line must be a JSON object, but is ${show(text)}`)
+}
+
+/** What is too much in a line to parse it, if anything is. */
+function excessOf(line: Buffer): string | undefined {
+  // So short that it cannot be.
+  if (line.length <= NESTING_LIMIT) return undefined
+  const { depth, containers } = measure(line)
+  if (depth > NESTING_LIMIT) return `a message nests at most ${NESTING_LIMIT} levels deep, but this one ${depth}`
+  if (containers <= CONTAINER_LIMIT) return undefined
+  return `a message has at most ${CONTAINER_LIMIT} arrays and objects, but this one ${containers}`
 }
 
 function readMessage(message: Readonly<Record<string, unknown>>, line: Buffer): Request | Malformed {
@@ -125,7 +137,7 @@ function scanEnvelope(line: Buffer): Address | undefined {
 
 function scalar(name: string, json: Buffer): unknown {
   const raw = rawMember(name, json)
-  if (raw === undefined || nestsDeeperThan(0, raw)) return undefined
+  if (raw === undefined || measure(raw).containers > 0) return undefined
   try {
     return JSON.parse(raw.toString())
   } catch {

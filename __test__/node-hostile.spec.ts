@@ -1,0 +1,113 @@
+// 100,000 hostile lines, and lines meant to fill the memory.
+
+import { readFileSync } from 'node:fs'
+
+import test from 'ava'
+import { array, assert, asyncProperty } from 'fast-check'
+
+import { Child, killAll } from './support/children.ts'
+import { EXECUTABLE, INIT, request } from './support/command.ts'
+import { hostileLines, numbered, type Hostile } from './support/hostile-lines.ts'
+
+const RUNS = 100
+const LINES = 1000
+const MIB = 1024 * 1024
+/** What a client waits for a reply. */
+const PATIENCE = 5000
+
+test.after.always(killAll)
+
+interface Reply {
+  body: { type: string; in_reply_to: number; msg_id: number; code?: number }
+}
+
+/** One node for all lines, as long as it lives. */
+class Victim {
+  readonly child = new Child(process.execPath, [EXECUTABLE])
+  #requests = 1
+  #replies = 0
+
+  constructor() {
+    this.child.process.stdin.write(`${INIT}\n${request('tcp_echo_start', 1, { port: 0 })}\n`)
+  }
+
+  /** Sends these lines, and returns which replies came instead of those that had to, if any did. */
+  async attack(lines: Hostile[]): Promise<string | undefined> {
+    const wanted: string[] = this.#requests === 1 ? ['0 init_ok', '1 tcp_echo_start_ok'] : []
+    const buffers = lines.map((line) => {
+      const msgId = ++this.#requests
+      if (line.expected !== undefined) wanted.push(`${msgId} ${line.expected}`)
+      return numbered(line, msgId)
+    })
+    const last = ++this.#requests
+    wanted.push(`${last} tcp_echo_stats_ok`)
+    const input = [...buffers, Buffer.from(request('tcp_echo_stats', last))]
+    this.child.process.stdin.write(Buffer.concat(input.flatMap((line) => [line, Buffer.from('\n')])))
+    return this.#compare(wanted)
+  }
+
+  async #compare(wanted: string[]): Promise<string | undefined> {
+    for (const expected of wanted) {
+      const { body } = await this.child.json<Reply>(PATIENCE)
+      const got = `${body.in_reply_to} ${body.type === 'error' ? `error ${body.code}` : body.type}`
+      if (got !== expected) return `expected ${expected}, got ${got}`
+      if (body.msg_id !== this.#replies++) return `reply ${this.#replies - 1} has msg_id ${body.msg_id}`
+    }
+    return undefined
+  }
+
+  /** The most memory it ever had, in MiB. */
+  get peak(): number {
+    const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8')
+    return Number(/VmHWM:\s+(\d+) kB/.exec(status)![1]) / 1024
+  }
+}
+
+test.serial('of 100,000 hostile lines each that can be answered is, once, in order and in time', async (t) => {
+  t.timeout(300_000)
+  let victim = new Victim()
+  const property = asyncProperty(array(hostileLines, { minLength: LINES, maxLength: LINES }), async (lines) => {
+    try {
+      const mistake = await victim.attack(lines)
+      if (mistake !== undefined) throw new Error(mistake)
+    } catch (error) {
+      // Whatever it is, it is to be found again with a node that has seen nothing else.
+      await victim.child.kill()
+      victim = new Victim()
+      throw error
+    }
+  })
+  await assert(property, { numRuns: RUNS })
+  t.true(victim.peak < 300, `it took ${victim.peak} MiB`)
+  victim.child.process.stdin.end()
+  t.is(await victim.child.end(), 0)
+})
+
+const echo = (msgId: number, json: string): string => {
+  return `{"src":"c1","dest":"n1","body":{"type":"echo","msg_id":${msgId},"echo":${json}}}`
+}
+
+const MONSTERS: [name: string, line: string, replyType: string | undefined][] = [
+  ['brackets', echo(2, '['.repeat(15 * MIB)), 'error'],
+  ['empty objects', echo(2, `[${'{},'.repeat(5 * MIB)}0]`), 'error'],
+  ['as many arrays as may be', echo(2, `[${'[],'.repeat(999_997)}0]`), 'echo_ok'],
+  ['keys', echo(2, `{${Array.from({ length: MIB }, (_, index) => `"k${index}":1`).join(',')}}`), 'echo_ok'],
+  ['short numbers', echo(2, `[${'1,'.repeat(7 * MIB)}0]`), 'echo_ok'],
+  ['escapes', echo(2, `"${String.raw`\u0001`.repeat(2 * MIB)}"`), 'echo_ok'],
+  ['more than a line may have', echo(2, `"${'x'.repeat(100 * MIB)}"`), undefined],
+]
+
+for (const [name, line, replyType] of MONSTERS) {
+  test.serial(`a line full of ${name} costs no more memory than it must`, async (t) => {
+    const victim = new Victim()
+    for (let count = 0; count < 2; count++) await victim.child.line()
+    for (let count = 0; count < 3; count++) {
+      victim.child.process.stdin.write(`${line}\n`)
+      if (replyType !== undefined) t.is((await victim.child.json<Reply>()).body.type, replyType)
+    }
+    t.is((await victim.child.ask<Reply>(request('tcp_echo_stats', 3))).body.type, 'tcp_echo_stats_ok')
+    t.log(`${Math.round(victim.peak)} MiB`)
+    t.true(victim.peak < 800, `it took ${victim.peak} MiB`)
+    await victim.child.kill()
+  })
+}
