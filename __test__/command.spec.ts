@@ -68,16 +68,14 @@ test('serve echoes, drains at SIGTERM, prints the totals and exits with 0', asyn
   t.is(server.stderr, '')
 })
 
-test('serve takes its limits, and --json', async (t) => {
-  const args = ['--port', '0', '--host', '127.0.0.2', '--max-connections', '1', '--idle-timeout', '0.2', '--json']
-  const server = start(['serve', ...args])
+test('serve --max-connections turns clients away, and --json tells of it', async (t) => {
+  const server = start(['serve', '--port', '0', '--host', '127.0.0.2', '--max-connections', '1', '--json'])
   const listening = await server.json<{ event: string; host: string; port: number }>()
   t.like(listening, { event: 'listening', host: '127.0.0.2' })
-  const idle = await Client.connect(listening.port, '127.0.0.2')
-  t.true(await idle.echo('x'.repeat(2048)))
+  const served = await Client.connect(listening.port, '127.0.0.2')
+  t.true(await served.echo('x'.repeat(2048)))
   const rejected = await Client.connect(listening.port, '127.0.0.2')
   await rejected.end()
-  await idle.end()
   const code = server.kill('SIGINT')
   t.deepEqual(await server.json(), {
     event: 'stopped',
@@ -87,6 +85,13 @@ test('serve takes its limits, and --json', async (t) => {
     rejectedConnections: 1,
   })
   t.is(await code, 0)
+})
+
+test('serve --idle-timeout closes silent connections', async (t) => {
+  const server = start(['serve', '--port', '0', '--idle-timeout', '0.05'])
+  const client = await Client.connect(portIn(await server.line()))
+  t.is(await client.end(), undefined)
+  t.is(await server.kill('SIGINT'), 0)
 })
 
 test('serve on a port that is taken, or an address that is not here, exits with 1', async (t) => {

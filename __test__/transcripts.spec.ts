@@ -3,15 +3,31 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { text } from 'node:stream/consumers'
 
 import test from 'ava'
 
-import { bodies, EXECUTABLE, run } from './support/command.ts'
-import { within } from './support/wait.ts'
+import { bodies, EXECUTABLE, run, runScript } from './support/command.ts'
+import { until, within } from './support/wait.ts'
 
+const REQUESTS = new URL('../examples/requests.jsonl', import.meta.url)
 const NAMES = ['start', 'echo', 'stats']
+
+/** Listens on the port, if nobody does. */
+async function listenOn(host: string): Promise<Server | undefined> {
+  const server = createServer()
+  const listening = await new Promise<boolean>((resolve) => {
+    server.on('error', () => resolve(false)).listen(8080, host, () => resolve(true))
+  })
+  return listening ? server : undefined
+}
+
+// Whoever runs these tests on this machine at the same time waits: the same port of another address is the token.
+test.before(async () => {
+  const token = await until('no other run of these tests has the port', () => listenOn('127.0.0.3'), 100_000)
+  token.unref()
+})
 
 const read = (name: string): Promise<string> => readFile(new URL(`transcripts/${name}`, import.meta.url), 'utf8')
 
@@ -47,8 +63,7 @@ for (const name of NAMES) {
 }
 
 test.serial('a port that is taken is error 11, and the node goes on', async (t) => {
-  const squatter = createServer().listen(8080, '127.0.0.1')
-  await once(squatter, 'listening')
+  const squatter = (await listenOn('127.0.0.1'))!
   const { code, stdout } = await run([], await read('stats.jsonl'))
   squatter.close()
   t.is(code, 0)
@@ -63,4 +78,14 @@ test.serial('a port that is taken is error 11, and the node goes on', async (t) 
       '{"type": "error", "in_reply_to": 2, "code": 11, "text": "port 8080 is already in use", "msg_id": 1}',
     ),
   )
+})
+
+test.serial('npm run demo shows each request with its reply', async (t) => {
+  const { code, stdout } = await runScript('scripts/demo.ts')
+  t.is(code, 0)
+  const lines = stdout.split('\n')
+  const shown = (word: string): string => lines.filter((line) => line.startsWith(word)).join('\n')
+  t.is(shown('request').replaceAll(/^request +/gm, ''), (await readFile(REQUESTS, 'utf8')).trimEnd())
+  t.is(shown('reply').match(/_ok"/g)?.length, 5)
+  t.true(shown('reply').includes((await read('stats.expected')).trimEnd().split('\n').at(-1)!))
 })

@@ -29,9 +29,22 @@ export function request(type: string, msgId: number, fields: Record<string, unkn
 }
 
 /** Runs the command to its end, or kills it after a minute; by way of another program, if there is to be one. */
-export async function run(args: string[], input: string | Buffer = '', through: string[] = []): Promise<Outcome> {
-  const [file, ...rest] = [...through, process.execPath, EXECUTABLE, ...args]
-  const child = spawn(file!, rest, { timeout: DEADLINE, killSignal: 'SIGKILL' })
+export function run(args: string[], input: string | Buffer = '', through: string[] = []): Promise<Outcome> {
+  return finish([...through, process.execPath, EXECUTABLE, ...args], input)
+}
+
+/** Runs a TypeScript program of this repository. */
+export function runScript(path: string, args: string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+  const file = fileURLToPath(new URL(`../../${path}`, import.meta.url))
+  return finish([process.execPath, '--import', '@oxc-node/core/register', ...args, file], '', env)
+}
+
+async function finish(
+  [file, ...args]: string[],
+  input: string | Buffer,
+  env: NodeJS.ProcessEnv = {},
+): Promise<Outcome> {
+  const child = spawn(file!, args, { timeout: DEADLINE, killSignal: 'SIGKILL', env: { ...process.env, ...env } })
   child.stdin.on('error', () => {})
   child.stdin.end(input)
   const outcome = outcomeOf(child)
