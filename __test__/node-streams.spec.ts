@@ -12,7 +12,7 @@ const MIB = 1024 * 1024
 const send = (msgId: number, data: string): string => request('tcp_echo_send', msgId, { data })
 const real = (): EchoServer => new EchoServer()
 
-test('lines may come in any pieces', async (t) => {
+test.serial('lines may come in any pieces', async (t) => {
   const lab = new Lab(real)
   const start = request('tcp_echo_start', 1, { port: 0 })
   for (const byte of Buffer.from(`${INIT}\n${start}\n${send(2, 'ünïcödé')}\n`)) {
@@ -24,7 +24,7 @@ test('lines may come in any pieces', async (t) => {
   await lab.close()
 })
 
-test('at most 1,024 requests are taken before they are answered', async (t) => {
+test.serial('at most 1,024 requests are taken before they are answered', async (t) => {
   const lab = await Lab.started(() => new GatedServer())
   const { gates } = lab.server
   lab.write(Array.from({ length: 3000 }, (_, index) => send(index + 2, `${index}`)))
@@ -35,13 +35,13 @@ test('at most 1,024 requests are taken before they are answered', async (t) => {
   let released = 0
   await until('all are answered', () => {
     while (released < gates.length) gates[released++]!.resolve()
-    return lab.output.replies.length === 3002
+    return lab.output.count === 3002
   })
   t.true(lab.output.replies.slice(2).every((reply, index) => reply['echoed'] === `${index}`))
   await lab.close()
 })
 
-test('at most 32 MiB of requests are taken before they are answered', async (t) => {
+test.serial('at most 32 MiB of requests are taken before they are answered', async (t) => {
   const lab = await Lab.started(() => new GatedServer())
   const data = 'x'.repeat(5 * MIB)
   for (let msgId = 2; msgId < 12; msgId++) lab.write([send(msgId, data)])
@@ -52,13 +52,13 @@ test('at most 32 MiB of requests are taken before they are answered', async (t) 
   let released = 0
   await until('all are answered', () => {
     while (released < lab.server.gates.length) lab.server.gates[released++]!.resolve()
-    return lab.output.replies.length === 12
+    return lab.output.count === 12
   })
   t.true(lab.output.replies.slice(2).every((reply) => reply['echoed'] === data))
   await lab.close()
 })
 
-test('no request is taken while the output is full', async (t) => {
+test.serial('no request is taken while the output is full', async (t) => {
   const output = new Output()
   const lab = await Lab.started(real, output)
   output.held = true
@@ -73,7 +73,7 @@ test('no request is taken while the output is full', async (t) => {
   await lab.close()
 })
 
-test('replies that are ready together go out in few writes', async (t) => {
+test.serial('replies that are ready together go out in few writes', async (t) => {
   const lab = await Lab.started(real)
   const before = lab.output.writes
   lab.write(Array.from({ length: 1000 }, (_, index) => request('tcp_echo_stats', index + 2)))
@@ -83,7 +83,7 @@ test('replies that are ready together go out in few writes', async (t) => {
   await lab.close()
 })
 
-test('at the end of its input it finishes what was asked, and stops its servers', async (t) => {
+test.serial('at the end of its input it finishes what was asked, and stops its servers', async (t) => {
   const lab = await Lab.started(() => new GatedServer())
   lab.write([send(2, 'last')])
   lab.input.end()
@@ -96,14 +96,14 @@ test('at the end of its input it finishes what was asked, and stops its servers'
   t.false(lab.server.listening)
 })
 
-test('a last line without a newline is a line', async (t) => {
+test.serial('a last line without a newline is a line', async (t) => {
   const lab = new Lab(real)
   lab.input.end(INIT)
   await lab.ended
   t.is(lab.output.replies.length, 1)
 })
 
-test('stop takes no more input, and finishes what was asked', async (t) => {
+test.serial('stop takes no more input, and finishes what was asked', async (t) => {
   const lab = await Lab.started(() => new GatedServer())
   lab.write([send(2, 'asked')])
   await until('it is under way', () => lab.server.gates.length === 1)
@@ -116,7 +116,7 @@ test('stop takes no more input, and finishes what was asked', async (t) => {
   t.true(lab.input.destroyed)
 })
 
-test('it ends with the error of its output', async (t) => {
+test.serial('it ends with the error of its output', async (t) => {
   const lab = await Lab.started(real)
   lab.output.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }))
   await t.throwsAsync(lab.ended, { code: 'EPIPE' })
@@ -124,7 +124,7 @@ test('it ends with the error of its output', async (t) => {
   t.true(lab.input.destroyed)
 })
 
-test('a line without end is given up at 16 MiB, and the next line is answered', async (t) => {
+test.serial('a line without end is given up at 16 MiB, and the next line is answered', async (t) => {
   const lab = await Lab.started(real)
   const piece = Buffer.alloc(MIB, 'x')
   for (let count = 0; count < 40; count++) {

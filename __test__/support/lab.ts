@@ -56,6 +56,8 @@ export class GatedServer extends EchoServer {
 export class Output extends Writable {
   text = ''
   writes = 0
+  /** Replies so far. */
+  count = 0
   #release: (() => void) | undefined
   /** Takes nothing more until `release`. */
   held = false
@@ -63,6 +65,7 @@ export class Output extends Writable {
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
     this.text += chunk.toString()
     this.writes++
+    for (let at = chunk.indexOf('\n'); at >= 0; at = chunk.indexOf('\n', at + 1)) this.count++
     if (this.held) this.#release = done
     else done()
   }
@@ -125,11 +128,9 @@ export class Lab<S extends EchoServer = EchoServer> {
   }
 
   /** Waits for so many replies in all, and returns them. */
-  answered(count: number): Promise<Record<string, unknown>[]> {
-    return until(`${count} replies`, () => {
-      const { replies } = this.output
-      return replies.length >= count ? replies : undefined
-    })
+  async answered(count: number): Promise<Record<string, unknown>[]> {
+    await until(`${count} replies`, () => this.output.count >= count)
+    return this.output.replies
   }
 
   /** Lets everything happen that needs no time and nobody else. */
