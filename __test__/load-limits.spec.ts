@@ -1,0 +1,158 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import test from 'ava'
+
+import { EchoServer } from '../index.ts'
+import { example } from './support/cargo.ts'
+import { Child, killAll } from './support/children.ts'
+import { Client, parallel, roundTrip } from './support/clients.ts'
+import { ioThread } from './support/fault-scene.ts'
+import { size } from './support/size.ts'
+import { Tracer } from './support/strace.ts'
+import { until, within } from './support/wait.ts'
+
+test.afterEach.always(killAll)
+
+test.serial(
+  'the last connection of maxConnections is served, the next one turned away, and room is used again',
+  async (t) => {
+    const server = new EchoServer()
+    const port = server.start(0, { maxConnections: 3 })
+    const served = [await Client.connect(port), await Client.connect(port), await Client.connect(port)]
+    for (const client of served) t.true(await client.echo('served'))
+    const refused = await Client.connect(port)
+    t.is(await refused.end(), undefined, 'an end, and not a reset')
+    await refused.close()
+    t.like(server.stats(), { totalConnections: 3, activeConnections: 3, rejectedConnections: 1 })
+    await served.pop()!.close()
+    await until('there is room', () => server.stats().activeConnections === 2)
+    t.deepEqual(await server.send('in its place'), { echoed: 'in its place', bytes: 12 })
+    t.like(server.stats(), { totalConnections: 4, activeConnections: 2, rejectedConnections: 1 })
+    await Promise.all(served.map((client) => client.close()))
+    await server.stop()
+  },
+)
+
+test.serial(
+  'of many that come at once, as many as maxConnections are served, and all others are counted',
+  async (t) => {
+    const [most, all] = [50, 500]
+    const server = new EchoServer()
+    const port = server.start(0, { maxConnections: most })
+    const clients: Client[] = []
+    await parallel(all, all, async () => void clients.push(await Client.connect(port)))
+    await until('all are decided', () => {
+      const { totalConnections, rejectedConnections } = server.stats()
+      return totalConnections + rejectedConnections === all
+    })
+    t.like(server.stats(), { totalConnections: most, activeConnections: most, rejectedConnections: all - most })
+    await until('who is refused sees it', () => clients.filter(({ ended }) => ended).length === all - most)
+    const open = clients.filter(({ ended }) => !ended)
+    t.true((await Promise.all(open.map((client) => client.echo('served')))).every(Boolean))
+    await Promise.all(clients.map((client) => client.close()))
+    await server.stop()
+  },
+)
+
+const IDLE = 400
+
+test.serial(
+  'a connection is closed when it was idle for idleTimeout, not before, and a sixteenth later at most',
+  async (t) => {
+    const server = new EchoServer()
+    const port = server.start(0, { idleTimeout: IDLE })
+    for (let turn = 0; turn < size(3, 30); turn++) {
+      const client = await Client.connect(port)
+      t.true(await client.echo('the last word'))
+      const start = performance.now()
+      t.is(await client.end(), undefined)
+      const quiet = performance.now() - start
+      // The echo was on its way for a moment before the clock here began.
+      t.true(quiet > IDLE - 50, `${quiet} ms`)
+      // A machine that is busy may come to it later still.
+      t.true(quiet < 2 * IDLE, `${quiet} ms`)
+      await client.close()
+    }
+    await server.stop()
+  },
+)
+
+test.serial('a connection that is used more often than idleTimeout stays', async (t) => {
+  const server = new EchoServer()
+  const port = server.start(0, { idleTimeout: IDLE })
+  for (let tries = 1; ; tries++) {
+    const client = await Client.connect(port)
+    const { lost, longest } = await keepAlive(client)
+    await client.close()
+    // On a machine too busy to ping in time the server was right: that says nothing, so once more.
+    if (longest < IDLE || tries === 10) {
+      t.false(lost, `lost after ${longest} ms`)
+      break
+    }
+  }
+  await server.stop()
+})
+
+/** Pings for three times idleTimeout; whether the connection was lost, and the longest time between two pings. */
+async function keepAlive(client: Client): Promise<{ lost: boolean; longest: number }> {
+  const start = performance.now()
+  let [last, longest] = [start, 0]
+  while (!client.ended && last - start < 3 * IDLE) {
+    await sleep(IDLE / 8)
+    const pong = client.echo('.')
+    longest = Math.max(longest, performance.now() - last)
+    last = performance.now()
+    await pong
+  }
+  return { lost: client.ended, longest }
+}
+
+// 262,144 while the connections together owe at most 64 MiB, 4,096 beyond.
+test.serial('reads are large up to 64 MiB of unsent data, small beyond, and large again afterwards', async (t) => {
+  const server = new EchoServer()
+  const port = server.start()
+  const tracer = await Tracer.attach(await ioThread(), '--trace=read', '--string-limit=0')
+  const sizes = () => new Set([...tracer.trace.matchAll(/, (\d+)\) += [1-9]/g)].map(([, bytes]) => Number(bytes)))
+  t.is(String(await roundTrip(port, 'hello')), 'hello')
+  await until('a read is traced', () => sizes().size > 0)
+  t.deepEqual(
+    [...sizes()].filter((bytes) => bytes > 8),
+    [262_144],
+  )
+  const stalled = new Child(await example('never_read'), [`127.0.0.1:${port}`, '1000'])
+  await stalled.json(60_000)
+  t.true(sizes().has(4096))
+  stalled.process.stdin.end()
+  await stalled.json(60_000)
+  await until('nothing is owed any more', () => server.stats().activeConnections === 0)
+  tracer.trace = ''
+  t.is(String(await roundTrip(port, 'hello')), 'hello')
+  await until('a read is traced', () => sizes().size > 0)
+  t.deepEqual(
+    [...sizes()].filter((bytes) => bytes > 8),
+    [262_144],
+  )
+  await tracer.detach()
+  await server.stop()
+})
+
+test.serial('a stop cuts off at its deadline who does not read, and not before', async (t) => {
+  for (const timeout of [0, 300]) {
+    const server = new EchoServer()
+    const port = server.start()
+    const [hostile, orderly] = [await Client.connect(port), await Client.connect(port)]
+    hostile.socket.pause()
+    hostile.socket.write(Buffer.alloc(16 << 20))
+    t.true(await orderly.echo('hello'))
+    await until('it is owed something', () => server.stats().totalBytes > 100_000)
+    const start = performance.now()
+    await within('the stop', server.stop({ timeout }))
+    const took = performance.now() - start
+    t.true(took >= timeout - 1, `${took} ms`)
+    t.true(took < timeout + 1000, `${took} ms`)
+    t.is(await orderly.end(), undefined)
+    hostile.socket.resume()
+    t.truthy(await hostile.end(), 'a reset')
+    await Promise.all([orderly.close(), hostile.close()])
+  }
+})

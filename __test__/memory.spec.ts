@@ -1,0 +1,86 @@
+import { fileURLToPath } from 'node:url'
+
+import test from 'ava'
+
+import { cargo, example, testPrograms } from './support/cargo.ts'
+import { Child, killAll, node } from './support/children.ts'
+import { anonymousBytes } from './support/proc.ts'
+import { SOAK } from './support/size.ts'
+
+test.afterEach.always(killAll)
+
+const MINUTES = 600_000
+const CONNECTIONS = 10_000
+
+async function crowd(port: string, count: number): Promise<Child> {
+  const clients = node('load-child.ts', ['crowd', port, String(count)])
+  await clients.json(MINUTES)
+  return clients
+}
+
+// The example has no heap but the engine's.
+test.serial(`${CONNECTIONS} idle connections cost at most 64 bytes each`, async (t) => {
+  const server = new Child(await example('serve'), [])
+  const port = (await server.line()).split(':')[1]!
+  // The buffer and the stack are touched once, and the table begins with 1,024 entries.
+  await crowd(port, 10)
+  const before = anonymousBytes(server.pid)
+  const clients = await crowd(port, CONNECTIONS)
+  const each = (anonymousBytes(server.pid) - before) / CONNECTIONS
+  t.log(`${each} bytes for each of ${CONNECTIONS} idle connections`)
+  t.true(each <= 64, `${each} bytes`)
+  await clients.kill()
+  server.process.stdin.end()
+  t.is(await server.end(), 0)
+})
+
+/** These take a second each under valgrind; `sends` takes more than a minute. */
+const QUICK = new Set(['echo_node', 'backpressure', 'connection', 'echo', 'failure', 'limits'])
+
+const VALGRIND = [
+  '--quiet',
+  '--error-exitcode=99',
+  '--leak-check=full',
+  '--show-leak-kinds=definite,indirect,possible',
+  '--errors-for-leak-kinds=definite,indirect,possible',
+  `--suppressions=${fileURLToPath(new URL('valgrind.supp', new URL('../scripts/', import.meta.url)))}`,
+]
+
+test.serial('valgrind finds no error and no leak in the tests of the engine', async (t) => {
+  t.timeout(MINUTES)
+  const programs = await testPrograms()
+  for (const [name, path] of programs) {
+    if (!SOAK && !QUICK.has(name)) continue
+    const valgrind = new Child('valgrind', [...VALGRIND, path, '--quiet'])
+    valgrind.process.stdout.resume()
+    const code = await valgrind.end(MINUTES)
+    t.is(code, 0, `${name}: ${valgrind.stderr}`)
+    t.log(`${name}: no error, no leak`)
+  }
+})
+
+const soak = SOAK ? test.serial : test.serial.skip
+
+// Instrumented, with a standard library that is not: it sees what the engine does with its own memory.
+soak('the address sanitizer finds nothing in the tests of the engine', async (t) => {
+  t.timeout(MINUTES)
+  const host = /host: (.+)/.exec((await cargo(['--version', '--verbose'])).stdout)![1]!
+  const { stdout } = await cargo(
+    [
+      'test',
+      '--package',
+      'echo-node',
+      '--lib',
+      '--tests',
+      '--examples',
+      '--target',
+      host,
+      '--target-dir',
+      'target/asan',
+    ],
+    { RUSTC_BOOTSTRAP: '1', RUSTFLAGS: '-Zsanitizer=address' },
+  )
+  const passed = [...stdout.matchAll(/(\d+) passed; 0 failed/g)].reduce((sum, [, count]) => sum + Number(count), 0)
+  t.log(`${passed} tests passed under the address sanitizer`)
+  t.true(passed > 0)
+})
