@@ -61,29 +61,29 @@ test.serial('echo of any JSON', async (t) => {
 test.serial('random payloads come back byte for byte, and the counters are exact', async (t) => {
   const network = await Network.start(2)
   t.teardown(() => network.kill())
-  const payloads = [
+  const small = [
     ...sample(string({ unit: 'binary', maxLength: 200 }), 300),
     ...sample(string({ unit: constantFrom('"', '\\', '\n', '\0', '\u007f', 'é', '世', '🌍') }), 100),
     '',
-    'x'.repeat(5 * MIB),
-    '\0'.repeat(MIB),
-    '世界'.repeat(MIB / 2),
   ]
+  const large = ['x'.repeat(5 * MIB), '\0'.repeat(MIB), '世界'.repeat(MIB / 2)]
   const clients = Array.from({ length: 8 }, (_, index) => network.client(`c${2 + index}`))
   for (const node of network.nodes.keys()) {
-    t.is((await clients[0]!.ask(node, { type: 'tcp_echo_start', port: 0 })).kind, 'ok')
-    const queue = [...payloads]
-    const sendAll = async (client: Client): Promise<void> => {
+    const sendAll = async (client: Client, queue: string[]): Promise<void> => {
       for (let data = queue.pop(); data !== undefined; data = queue.pop()) {
         const { body } = await client.ask(node, { type: 'tcp_echo_send', data })
         t.true(body['echoed'] === data, `${JSON.stringify(data.slice(0, 50))}: ${JSON.stringify(body).slice(0, 200)}`)
         t.is(body['bytes'], Buffer.byteLength(data))
       }
     }
-    await Promise.all(clients.map(sendAll))
+    t.is((await clients[0]!.ask(node, { type: 'tcp_echo_start', port: 0 })).kind, 'ok')
+    // One at a time: what a busy machine takes for all of them together may be more than a client waits.
+    await sendAll(clients[0]!, [...large])
+    const queue = [...small]
+    await Promise.all(clients.map((client) => sendAll(client, queue)))
     const { body } = await clients[0]!.ask(node, { type: 'tcp_echo_stats' })
-    t.is(body['total_connections'], payloads.length)
-    t.is(body['total_bytes'], Buffer.byteLength(payloads.join('')))
+    t.is(body['total_connections'], small.length + large.length)
+    t.is(body['total_bytes'], Buffer.byteLength([...small, ...large].join('')))
   }
   t.deepEqual(network.violations, [])
 })
