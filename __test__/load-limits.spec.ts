@@ -121,7 +121,7 @@ test.serial('reads are large up to 64 MiB of unsent data, small beyond, and larg
   )
   const stalled = new Child(await example('never_read'), [`127.0.0.1:${port}`, '1000'])
   await stalled.json(60_000)
-  t.true(sizes().has(4096))
+  await until('small reads are traced', () => sizes().has(4096))
   stalled.process.stdin.end()
   await stalled.json(60_000)
   await until('nothing is owed any more', () => server.stats().activeConnections === 0)
