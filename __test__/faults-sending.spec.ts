@@ -1,11 +1,12 @@
-import test from 'ava'
-
 import { EchoServer, type SystemError } from '../index.ts'
 import { ioThread, leftBehind, type Fault } from './support/fault-scene.ts'
 import { faults } from './support/faults.ts'
 import { cpuUse, descriptors, threads } from './support/proc.ts'
 import { fail, Tracer } from './support/strace.ts'
+import { needing } from './support/tools.ts'
 import { until, within } from './support/wait.ts'
+
+const traced = needing('strace')
 
 const SENDS = 6
 
@@ -54,7 +55,7 @@ const REJECTING: [string, string][] = [
 ]
 
 for (const [syscall, errnos] of REJECTING) {
-  test.serial(`${syscall} that fails with ${errnos} rejects one send with it`, async (t) => {
+  traced(`${syscall} that fails with ${errnos} rejects one send with it`, async (t) => {
     for (const fault of faults(syscall, errnos)) {
       const { endings, after, idleCpu, stats, leaked } = await strike(fault)
       const label = JSON.stringify(fault)
@@ -69,7 +70,7 @@ for (const [syscall, errnos] of REJECTING) {
   })
 }
 
-test.serial('connect that fails with EINTR EAGAIN EINPROGRESS EALREADY EADDRNOTAVAIL costs no send', async (t) => {
+traced('connect that fails with EINTR EAGAIN EINPROGRESS EALREADY EADDRNOTAVAIL costs no send', async (t) => {
   const late = faults('connect', 'EINTR EAGAIN EINPROGRESS EALREADY')
   // Every client port is taken, and one will be free in a moment. A send connects twice, and meets this the first time.
   const full = faults('connect', 'EADDRNOTAVAIL', ['1', '3', '5'])
@@ -93,7 +94,7 @@ const EITHER: [string, string, string[]][] = [
 ]
 
 for (const [syscall, errnos, when] of EITHER) {
-  test.serial(`${syscall} that fails with ${errnos} on either side costs one send at most`, async (t) => {
+  traced(`${syscall} that fails with ${errnos} on either side costs one send at most`, async (t) => {
     for (const fault of faults(syscall, errnos, when)) {
       const { endings, after, idleCpu, leaked } = await strike(fault)
       const label = JSON.stringify(fault)
@@ -109,7 +110,7 @@ for (const [syscall, errnos, when] of EITHER) {
   })
 }
 
-test.serial('a send resolves with what came back on the wire, not with what was sent', async (t) => {
+traced('a send resolves with what came back on the wire, not with what was sent', async (t) => {
   const server = new EchoServer()
   server.start()
   // The first write is the client's, the second the server's: there strace replaces the bytes in memory.

@@ -1,4 +1,4 @@
-import test, { type ExecutionContext } from 'ava'
+import type { ExecutionContext } from 'ava'
 
 import { EchoServer } from '../index.ts'
 import { Client, parallel } from './support/clients.ts'
@@ -6,7 +6,10 @@ import { ioThread, strike, type Fault, type Outcome } from './support/fault-scen
 import { faults } from './support/faults.ts'
 import { cpuUse } from './support/proc.ts'
 import { fail, Tracer } from './support/strace.ts'
+import { needing } from './support/tools.ts'
 import { until } from './support/wait.ts'
+
+const traced = needing('strace')
 
 /** A client that is gone: a pending error of its connection came instead of it (accept(2)). */
 const GONE =
@@ -40,7 +43,7 @@ function assertSound(t: ExecutionContext, fault: Fault, outcome: Outcome): void 
 }
 
 for (const [syscall, errnos] of HARMLESS) {
-  test.serial(`${syscall} that fails with ${errnos} costs no connection`, async (t) => {
+  traced(`${syscall} that fails with ${errnos} costs no connection`, async (t) => {
     for (const fault of faults(syscall, errnos)) {
       const outcome = await strike(fault)
       assertSound(t, fault, outcome)
@@ -51,7 +54,7 @@ for (const [syscall, errnos] of HARMLESS) {
 }
 
 for (const [syscall, errnos] of FATAL) {
-  test.serial(`${syscall} that fails with ${errnos} costs one connection`, async (t) => {
+  traced(`${syscall} that fails with ${errnos} costs one connection`, async (t) => {
     for (const fault of faults(syscall, errnos)) {
       const outcome = await strike(fault)
       assertSound(t, fault, outcome)
@@ -62,7 +65,7 @@ for (const [syscall, errnos] of FATAL) {
 }
 
 // What is not heard of cannot be served.
-test.serial('a connection that the poller does not take is refused, and counted', async (t) => {
+traced('a connection that the poller does not take is refused, and counted', async (t) => {
   for (const fault of faults('epoll_ctl', 'ENOMEM ENOSPC')) {
     const outcome = await strike(fault)
     assertSound(t, fault, outcome)
@@ -72,7 +75,7 @@ test.serial('a connection that the poller does not take is refused, and counted'
 })
 
 // A server that is full closes a connection without serving it, and a client that it owes something is heard of no more.
-test.serial('a connection whose interest cannot be changed is closed, and no other', async (t) => {
+traced('a connection whose interest cannot be changed is closed, and no other', async (t) => {
   const server = new EchoServer()
   const port = server.start()
   const [hungry, other] = [await Client.connect(port), await Client.connect(port)]
@@ -91,7 +94,7 @@ test.serial('a connection whose interest cannot be changed is closed, and no oth
 })
 
 for (const errno of EXHAUSTED.split(' ')) {
-  test.serial(`while accept says ${errno}, the server sleeps, and then it serves all who waited`, async (t) => {
+  traced(`while accept says ${errno}, the server sleeps, and then it serves all who waited`, async (t) => {
     const server = new EchoServer()
     const port = server.start()
     const thread = await ioThread()
@@ -112,7 +115,7 @@ for (const errno of EXHAUSTED.split(' ')) {
   })
 }
 
-test.serial('a listener that can neither be taken out of the poller nor put back serves on', async (t) => {
+traced('a listener that can neither be taken out of the poller nor put back serves on', async (t) => {
   const server = new EchoServer()
   const port = server.start()
   const thread = await ioThread()

@@ -6,6 +6,9 @@ import test from 'ava'
 import { Child, killAll, node } from './support/children.ts'
 import type { Started } from './support/start-child.ts'
 import { fail } from './support/strace.ts'
+import { needing } from './support/tools.ts'
+
+const traced = needing('strace')
 
 test.afterEach.always(killAll)
 
@@ -31,7 +34,7 @@ const CALLS: [string, string, string, string[]][] = [
   ['clone', 'pthread_create', 'EAGAIN', ['1']],
 ]
 
-test.serial('every call of a start that fails is an exception which names it, and leaves nothing behind', async (t) => {
+traced('every call of a start that fails is an exception which names it, and leaves nothing behind', async (t) => {
   const child = await starter()
   for (const [syscall, name, errnos, whens] of CALLS) {
     for (const code of errnos.split(' ')) {
@@ -50,7 +53,7 @@ test.serial('every call of a start that fails is an exception which names it, an
   t.is(await child.end(), 0, 'no failed start keeps the process alive')
 })
 
-test.serial('a start of several threads that fails half-way ends those it has started', async (t) => {
+traced('a start of several threads that fails half-way ends those it has started', async (t) => {
   const child = await starter()
   for (const [syscall, name, code] of [
     ['clone', 'pthread_create', 'EAGAIN'],
@@ -69,7 +72,7 @@ test.serial('a start of several threads that fails half-way ends those it has st
   t.is(await child.end(), 0)
 })
 
-test.serial('a port that another listens on, and an address of another machine', async (t) => {
+traced('a port that another listens on, and an address of another machine', async (t) => {
   const other = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => other.once('listening', resolve))
   const { port } = other.address() as { port: number }

@@ -1,11 +1,12 @@
-import test from 'ava'
-
 import { EchoServer } from '../index.ts'
 import { Client, roundTrip } from './support/clients.ts'
 import { ioThread, leftBehind } from './support/fault-scene.ts'
 import { cpuUse, descriptors, threads } from './support/proc.ts'
 import { fail, Tracer } from './support/strace.ts'
+import { needing } from './support/tools.ts'
 import { until, within } from './support/wait.ts'
+
+const traced = needing('strace')
 
 /** More than the client's receive buffer takes, less than that and the server's send buffer together. */
 const UNREAD = 300_000
@@ -17,30 +18,27 @@ async function unreadEcho(port: number): Promise<Client> {
   return client
 }
 
-test.serial(
-  'a server that ends while clients have not read everything ends its side, and they get it all',
-  async (t) => {
-    const server = new EchoServer()
-    const port = server.start()
-    const client = await unreadEcho(port)
-    await until('all is echoed', () => server.stats().totalBytes === UNREAD)
-    const tracer = await Tracer.attach(await ioThread(), '--trace=shutdown,ioctl')
-    const stopped = server.stop({ timeout: 30_000 })
-    await until('it waits for the client', () => tracer.trace.includes('shutdown('))
-    await client.close()
-    await within('the stop', stopped)
-    t.is(client.bytes, UNREAD)
-    t.is(client.error, undefined)
-    await tracer.detach()
-  },
-)
+traced('a server that ends while clients have not read everything ends its side, and they get it all', async (t) => {
+  const server = new EchoServer()
+  const port = server.start()
+  const client = await unreadEcho(port)
+  await until('all is echoed', () => server.stats().totalBytes === UNREAD)
+  const tracer = await Tracer.attach(await ioThread(), '--trace=shutdown,ioctl')
+  const stopped = server.stop({ timeout: 30_000 })
+  await until('it waits for the client', () => tracer.trace.includes('shutdown('))
+  await client.close()
+  await within('the stop', stopped)
+  t.is(client.bytes, UNREAD)
+  t.is(client.error, undefined)
+  await tracer.detach()
+})
 
 for (const [syscall, errno] of [
   ['ioctl', 'EINVAL'],
   ['shutdown', 'ENOTCONN'],
   ['shutdown', 'ENOBUFS'],
 ] as const) {
-  test.serial(`${syscall} that fails with ${errno} while the server stops closes that connection alone`, async (t) => {
+  traced(`${syscall} that fails with ${errno} while the server stops closes that connection alone`, async (t) => {
     const before = { descriptors: descriptors(), threads: threads().length }
     const server = new EchoServer()
     const port = server.start()
@@ -58,7 +56,7 @@ for (const [syscall, errno] of [
   })
 }
 
-test.serial('shutdown that fails for a client that is turned away', async (t) => {
+traced('shutdown that fails for a client that is turned away', async (t) => {
   const server = new EchoServer()
   const port = server.start(0, { maxConnections: 1 })
   const served = await Client.connect(port)
@@ -76,7 +74,7 @@ test.serial('shutdown that fails for a client that is turned away', async (t) =>
 
 // Linux lets the descriptor go whatever close(2) says; strace lets the call fail without making it, so that here the
 // descriptor stays, and the poller goes on to report it.
-test.serial('close that fails costs nobody else anything', async (t) => {
+traced('close that fails costs nobody else anything', async (t) => {
   for (const errno of ['EINTR', 'EIO']) {
     const server = new EchoServer()
     const port = server.start()
@@ -97,7 +95,7 @@ test.serial('close that fails costs nobody else anything', async (t) => {
   }
 })
 
-test.serial('a panic on the I/O thread ends the server, and nothing else', async (t) => {
+traced('a panic on the I/O thread ends the server, and nothing else', async (t) => {
   const before = { descriptors: descriptors(), threads: threads().length }
   const server = new EchoServer()
   const port = server.start()
@@ -128,7 +126,7 @@ test.serial('a panic on the I/O thread ends the server, and nothing else', async
   await server.stop()
 })
 
-test.serial('an epoll_wait that goes on failing costs no more than a look every 10 ms', async (t) => {
+traced('an epoll_wait that goes on failing costs no more than a look every 10 ms', async (t) => {
   const server = new EchoServer()
   const port = server.start()
   const thread = await ioThread()

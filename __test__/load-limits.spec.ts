@@ -9,6 +9,7 @@ import { Client, parallel, roundTrip } from './support/clients.ts'
 import { ioThread } from './support/fault-scene.ts'
 import { size } from './support/size.ts'
 import { Tracer } from './support/strace.ts'
+import { needing } from './support/tools.ts'
 import { until, within } from './support/wait.ts'
 
 test.afterEach.always(killAll)
@@ -108,33 +109,36 @@ async function keepAlive(client: Client): Promise<{ lost: boolean; longest: numb
 }
 
 // 262,144 while the connections together owe at most 64 MiB, 4,096 beyond.
-test.serial('reads are large up to 64 MiB of unsent data, small beyond, and large again afterwards', async (t) => {
-  const server = new EchoServer()
-  const port = server.start()
-  const tracer = await Tracer.attach(await ioThread(), '--trace=read', '--string-limit=0')
-  const sizes = () => new Set([...tracer.trace.matchAll(/, (\d+)\) += [1-9]/g)].map(([, bytes]) => Number(bytes)))
-  t.is(String(await roundTrip(port, 'hello')), 'hello')
-  await until('a read is traced', () => sizes().size > 0)
-  t.deepEqual(
-    [...sizes()].filter((bytes) => bytes > 8),
-    [262_144],
-  )
-  const stalled = new Child(await example('never_read'), [`127.0.0.1:${port}`, '1000'])
-  await stalled.json(60_000)
-  await until('small reads are traced', () => sizes().has(4096))
-  stalled.process.stdin.end()
-  await stalled.json(60_000)
-  await until('nothing is owed any more', () => server.stats().activeConnections === 0)
-  tracer.trace = ''
-  t.is(String(await roundTrip(port, 'hello')), 'hello')
-  await until('a read is traced', () => sizes().size > 0)
-  t.deepEqual(
-    [...sizes()].filter((bytes) => bytes > 8),
-    [262_144],
-  )
-  await tracer.detach()
-  await server.stop()
-})
+needing('strace')(
+  'reads are large up to 64 MiB of unsent data, small beyond, and large again afterwards',
+  async (t) => {
+    const server = new EchoServer()
+    const port = server.start()
+    const tracer = await Tracer.attach(await ioThread(), '--trace=read', '--string-limit=0')
+    const sizes = () => new Set([...tracer.trace.matchAll(/, (\d+)\) += [1-9]/g)].map(([, bytes]) => Number(bytes)))
+    t.is(String(await roundTrip(port, 'hello')), 'hello')
+    await until('a read is traced', () => sizes().size > 0)
+    t.deepEqual(
+      [...sizes()].filter((bytes) => bytes > 8),
+      [262_144],
+    )
+    const stalled = new Child(await example('never_read'), [`127.0.0.1:${port}`, '1000'])
+    await stalled.json(60_000)
+    await until('small reads are traced', () => sizes().has(4096))
+    stalled.process.stdin.end()
+    await stalled.json(60_000)
+    await until('nothing is owed any more', () => server.stats().activeConnections === 0)
+    tracer.trace = ''
+    t.is(String(await roundTrip(port, 'hello')), 'hello')
+    await until('a read is traced', () => sizes().size > 0)
+    t.deepEqual(
+      [...sizes()].filter((bytes) => bytes > 8),
+      [262_144],
+    )
+    await tracer.detach()
+    await server.stop()
+  },
+)
 
 test.serial('a stop cuts off at its deadline who does not read, and not before', async (t) => {
   for (const timeout of [0, 300]) {

@@ -6,6 +6,7 @@ import { cargo, example, testPrograms } from './support/cargo.ts'
 import { Child, killAll, node } from './support/children.ts'
 import { anonymousBytes } from './support/proc.ts'
 import { SOAK } from './support/size.ts'
+import { needing } from './support/tools.ts'
 
 test.afterEach.always(killAll)
 
@@ -46,7 +47,7 @@ const VALGRIND = [
   `--suppressions=${fileURLToPath(new URL('valgrind.supp', new URL('../scripts/', import.meta.url)))}`,
 ]
 
-test.serial('valgrind finds no error and no leak in the tests of the engine', async (t) => {
+needing('valgrind')('valgrind finds no error and no leak in the tests of the engine', async (t) => {
   t.timeout(MINUTES)
   const programs = await testPrograms()
   for (const [name, path] of programs) {
