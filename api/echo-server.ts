@@ -116,7 +116,8 @@ export class EchoServer {
    * all of it, for it resolves when the server has closed its side.
    *
    * @param data a string, sent as UTF-8, or bytes, which are copied at once. May be empty.
-   * @returns what came back. Rejects with code `ERR_SERVER_NOT_RUNNING` if the server does not listen; with a
+   * @returns what came back. A server at its `maxConnections` turns a send away like any client: it resolves with nothing,
+   * `bytes` 0. Rejects with code `ERR_SERVER_NOT_RUNNING` if the server does not listen; with a
    * {@link SystemError}, such as `ETIMEDOUT` past `timeout` or `ECANCELED` when the server is stopped first; with an
    * `AbortError` when `signal` fires; with a `TypeError` or `RangeError` for bad arguments.
    */

@@ -1,5 +1,7 @@
 /** The options, their ranges and defaults. */
 
+import { types } from 'node:util'
+
 import { invalidType, invalidValue, outOfRange } from './errors.ts'
 
 /** How to start a server. */
@@ -50,7 +52,10 @@ export interface SendOptions {
    * @default 4000
    */
   timeout?: number
-  /** Resets the connection and rejects the promise with an `AbortError` when it fires. */
+  /**
+   * Resets the connection and rejects the promise with an `AbortError` when it fires. For one signal to serve more than
+   * ten sends at once, Node.js wants to hear `events.setMaxListeners(0, signal)`.
+   */
   signal?: AbortSignal
 }
 
@@ -97,7 +102,7 @@ export function startOptions(port: unknown, options: unknown) {
 /** The options of `send`, checked, with their defaults. */
 export function sendOptions(options: unknown) {
   const { timeout = 4000, signal } = object(options)
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+  if (signal !== undefined && !isAbortSignal(signal)) {
     throw invalidType('options.signal', 'an AbortSignal', signal)
   }
   return { timeout: integer('options.timeout', timeout, 1, MAX_UINT32), signal }
@@ -111,7 +116,7 @@ export function stopOptions(options: unknown) {
 
 /** What is to be sent, as bytes. A lone surrogate has none in UTF-8, so such a string is refused rather than altered. */
 export function payload(data: unknown): Uint8Array {
-  if (data instanceof Uint8Array) {
+  if (types.isUint8Array(data)) {
     return data
   }
   if (typeof data !== 'string') {
@@ -121,6 +126,11 @@ export function payload(data: unknown): Uint8Array {
     throw invalidValue('data', 'well-formed Unicode, without lone surrogates', data)
   }
   return Buffer.from(data)
+}
+
+/** By its shape, as Node.js checks it: a signal may come from another realm. */
+function isAbortSignal(value: unknown): value is AbortSignal {
+  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
 }
 
 function object(options: unknown): Record<string, unknown> {
