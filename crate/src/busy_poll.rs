@@ -28,24 +28,31 @@ impl BusyPoll {
         Self { time: if cpus > 1 { time } else { Duration::ZERO }, misses: 0 }
     }
 
-    /// Waits with `wait`, whose argument says whether it may sleep, and which returns how many events came. Goes to sleep
-    /// at once unless `may_poll`.
+    /// Waits with `wait`, whose argument says how long it may sleep (`None`: without end), and which returns how many events
+    /// came. Goes to sleep at once unless `may_poll`; neither polls nor sleeps beyond `timer`.
     ///
     /// # Errors
     /// Those of `wait`.
-    pub fn wait(&mut self, may_poll: bool, mut wait: impl FnMut(bool) -> Result<usize>) -> Result<usize> {
+    pub fn wait(
+        &mut self,
+        may_poll: bool,
+        timer: Option<Instant>,
+        mut wait: impl FnMut(Option<Duration>) -> Result<usize>,
+    ) -> Result<usize> {
+        let remaining = || timer.map(|at| at.saturating_duration_since(Instant::now()));
         if self.time.is_zero() || !may_poll {
-            return wait(true);
+            return wait(remaining());
         }
         let start = Instant::now();
+        let end = timer.unwrap_or(start + self.time).min(start + self.time);
         if self.misses < MAX_MISSES {
             loop {
-                let events = wait(false)?;
+                let events = wait(Some(Duration::ZERO))?;
                 if events > 0 {
                     self.misses = 0;
                     return Ok(events);
                 }
-                if start.elapsed() >= self.time {
+                if Instant::now() >= end {
                     self.misses += 1;
                     break;
                 }
@@ -53,9 +60,9 @@ impl BusyPoll {
                 thread::yield_now();
             }
         }
-        let events = wait(true)?;
-        // A sleep so short that polling would have met its end: it pays again.
-        if start.elapsed() < self.time {
+        let events = wait(remaining())?;
+        // A sleep so short that polling would have met the event that ended it: it pays again.
+        if events > 0 && start.elapsed() < self.time {
             self.misses = 0;
         }
         Ok(events)

@@ -25,6 +25,8 @@ pub struct Connections {
     idle: Option<IdleTimeout>,
     /// A connection was closed since it was last asked.
     closed_any: bool,
+    /// The server stops: connections that still come are to end, too.
+    draining: bool,
 }
 
 /// When connections are too old to live.
@@ -42,7 +44,7 @@ impl Connections {
     #[must_use]
     pub fn new(work: Workspace, idle_timeout: Option<Duration>) -> Self {
         let idle = idle_timeout.map(|timeout| IdleTimeout { timeout, epoch: Instant::now(), next_sweep: None });
-        Self { table: Vec::new(), count: 0, work, idle, closed_any: false }
+        Self { table: Vec::new(), count: 0, work, idle, closed_any: false, draining: false }
     }
 
     /// What the connections work with, for whoever else works on this thread.
@@ -56,17 +58,20 @@ impl Connections {
         self.count == 0
     }
 
-    /// Serves one more connection, which is counted as open already.
+    /// Serves one more connection, which is counted already.
     pub fn adopt(&mut self, poller: &Poller, socket: OwnedFd) {
         let fd = socket.as_raw_fd();
-        if poller.add(&socket, token(fd), Interest::Readable).is_err() {
+        let mut connection = Connection::new(socket, self.idle_clock());
+        if self.draining {
+            connection.interest = connection.drain();
+        }
+        if poller.add(&connection, token(fd), connection.interest).is_err() {
             // ENOMEM, ENOSPC: it would never be heard of again.
+            self.work.counters().not_opened();
             self.work.counters().rejected();
             self.work.shared().open.fetch_sub(1, Relaxed);
             return;
         }
-        self.work.counters().opened();
-        let connection = Connection::new(socket, self.idle_clock());
         *self.entry(fd) = Some(connection);
         self.count += 1;
         if let Some(idle) = &mut self.idle {
@@ -87,6 +92,7 @@ impl Connections {
 
     /// Tells all that the server stops.
     pub fn drain(&mut self, poller: &Poller) {
+        self.draining = true;
         for fd in self.descriptors() {
             if let Some(connection) = self.entry(fd) {
                 let interest = connection.drain();

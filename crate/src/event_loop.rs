@@ -28,11 +28,16 @@ pub const WAKER: Token = Token::MAX - 1;
 /// How long to wait after an error of `epoll_wait(2)` that ought not to exist, so that it cannot make the loop spin.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(10);
 
+/// How many connections a stop takes from the backlog in one turn: those that are open, and the deadline, have theirs too.
+const ACCEPTS_A_TURN: usize = 256;
+
 /// What only the first thread of a server has.
 #[derive(Debug)]
 pub struct Front {
     /// Gone when a stop has taken the last connections from the backlog.
     pub acceptor: Option<Acceptor>,
+    /// How many a stop still takes from the backlog. Clients that come without end would keep it from its own.
+    pub backlog: usize,
     /// More connections than this are turned away.
     pub max_connections: Option<usize>,
     /// The client's side.
@@ -41,6 +46,18 @@ pub struct Front {
     pub others: Vec<Arc<Mailbox>>,
     /// Who has the last connection that was dealt out: 0 this thread, n the nth other one.
     pub turn: usize,
+}
+
+impl Front {
+    /// Whether clients can be taken from the backlog now. Where there is no descriptor for them, connections must end first.
+    fn is_accepting(&self) -> bool {
+        self.acceptor.as_ref().is_some_and(|acceptor| acceptor.next_timer().is_none())
+    }
+
+    /// Whether nobody waits for this thread any more: no client in the backlog, and no other thread.
+    fn is_last(&self) -> bool {
+        self.acceptor.is_none() && self.others.iter().all(|other| other.is_closed())
+    }
 }
 
 /// Which thread of a server this is.
@@ -121,14 +138,11 @@ impl EventLoop {
     }
 
     fn wait(&mut self) -> usize {
-        let timeout = self.next_timer().map(|at| at.saturating_duration_since(Instant::now()));
+        let timer = self.next_timer();
         // Polling saves time between messages; in a bulk transfer it would only cost.
         let may_poll = !self.connections.workspace().take_moved_bulk();
         let poller = &mut self.poller;
-        match self
-            .busy_poll
-            .wait(may_poll, |may_sleep| poller.wait(if may_sleep { timeout } else { Some(Duration::ZERO) }))
-        {
+        match self.busy_poll.wait(may_poll, timer, |timeout| poller.wait(timeout)) {
             Ok(events) => events,
             Err(Error { errno: libc::EINTR, .. }) => 0,
             Err(_) => {
@@ -183,8 +197,12 @@ impl EventLoop {
             work.counters().rejected();
             return turn_away(&socket, work);
         }
+        // First: no one is to see more connections open than there ever were.
+        work.counters().opened();
         work.shared().open.fetch_add(1, Relaxed);
-        front.turn = (front.turn + 1) % (front.others.len() + 1);
+        // The others may have ended when the connections are draining.
+        let threads = if self.stop.as_ref().is_some_and(|stop| stop.draining) { 1 } else { front.others.len() + 1 };
+        front.turn = (front.turn + 1) % threads;
         match front.turn.checked_sub(1) {
             None => self.connections.adopt(&self.poller, socket),
             // A thread that has ended takes nothing: it has failed, and the server is about to end.
@@ -192,9 +210,16 @@ impl EventLoop {
         }
     }
 
+    /// Accepts after each: 64 sends at once could take every descriptor that is left, and none for the server's side of them.
     fn start_sends(&mut self) {
-        if let Role::First(front) = &mut self.role {
-            front.sends.start_waiting(&self.poller, self.connections.workspace().buffer());
+        loop {
+            let Role::First(front) = &mut self.role else { return };
+            if front.acceptor.as_ref().is_some_and(|acceptor| acceptor.next_timer().is_some())
+                || !front.sends.start_next(&self.poller, self.connections.workspace().buffer())
+            {
+                return;
+            }
+            self.accept(1);
         }
     }
 
@@ -206,8 +231,9 @@ impl EventLoop {
                 (Command::Send(request), Role::First(front)) => front.sends.push(request),
                 (Command::Cancel(id), Role::First(front)) => front.sends.cancel(id),
                 (Command::ResumeAccepting, Role::First(front)) => resume(front, &self.poller),
-                // Only the first thread is told these.
-                (Command::Send(_) | Command::Cancel(_) | Command::ResumeAccepting, Role::Other(_)) => {}
+                // Only the first thread is told these; whether all others have ended `advance_stop` sees after every turn.
+                (Command::Send(_) | Command::Cancel(_) | Command::ResumeAccepting, Role::Other(_))
+                | (Command::ThreadEnded, _) => {}
             }
         }
     }
@@ -235,7 +261,7 @@ impl EventLoop {
             self.connections.close_idle();
         }
         let Role::First(front) = &mut self.role else { return };
-        front.sends.expire(now);
+        front.sends.run_timers(now);
         if front.acceptor.as_ref().and_then(Acceptor::next_timer).is_some_and(|at| at <= now) {
             resume(front, &self.poller);
         }
@@ -269,18 +295,23 @@ impl EventLoop {
             return true;
         }
         self.stop_accepting();
-        if self.role.front().is_some_and(|front| front.acceptor.is_some() || !front.sends.is_empty()) {
+        if self.role.front().is_some_and(|front| front.is_accepting() || !front.sends.is_empty()) {
             return false;
         }
         self.drain();
-        self.connections.is_empty()
+        // The first thread ends last: its end cuts the others off, and only it hears that a stop is to be shortened.
+        self.connections.is_empty() && self.role.front().is_none_or(Front::is_last)
     }
 
     fn stop_accepting(&mut self) {
-        if self.role.front().is_some_and(|front| !front.sends.is_any_unconnected())
-            && self.accept(usize::MAX)
-            && let Role::First(front) = &mut self.role
-        {
+        let Some(front) = self.role.front().filter(|front| !front.sends.is_any_unconnected()) else { return };
+        let most = front.backlog.min(ACCEPTS_A_TURN);
+        let empty = self.accept(most);
+        let Role::First(front) = &mut self.role else { return };
+        if front.is_accepting() {
+            front.backlog -= most;
+        }
+        if empty || front.backlog == 0 {
             front.acceptor = None;
         }
     }

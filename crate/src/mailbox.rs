@@ -19,6 +19,8 @@ pub enum Command {
     Adopt(OwnedFd),
     /// Try to accept again: a descriptor has been closed.
     ResumeAccepting,
+    /// Another thread of the server has ended: look whether it was the last.
+    ThreadEnded,
     /// Finish what has been begun, close everything at this moment at the latest, and end.
     Stop(Instant),
 }
@@ -73,6 +75,12 @@ impl Mailbox {
         let mut queue = self.queue();
         queue.closed = true;
         queue.commands = Vec::new();
+    }
+
+    /// Whether its thread has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.queue().closed
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

@@ -1,6 +1,6 @@
 //! The sends that are not over yet: those on the wire, those that wait for their turn, and the deadlines of all.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,9 @@ use crate::poller::{Poller, Token};
 /// How many sends are on the wire at once. More is slower, not faster: 13,900 a second at 8, 13,200 at 512.
 pub const MAX_IN_FLIGHT: usize = 64;
 
-/// How long to wait for a client port when all are taken (`EADDRNOTAVAIL`). A closed one is reusable after a second.
-const PORT_RETRY: Duration = Duration::from_millis(10);
+/// How long to wait when all client ports are taken (`EADDRNOTAVAIL`; a closed one is reusable after a second), or all
+/// descriptors.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// A send that is over.
 #[derive(Debug)]
@@ -28,10 +29,11 @@ pub struct Settled {
 #[derive(Debug)]
 pub struct Sends {
     destination: Address,
-    waiting: VecDeque<Request>,
+    /// By id: ids grow, so the oldest is first, and any is found when it is given up.
+    waiting: BTreeMap<u64, Request>,
     in_flight: HashMap<RawFd, Exchange>,
     deadlines: BTreeSet<(Instant, u64)>,
-    /// No client port was free: no new attempt before this moment.
+    /// There was no client port or no descriptor: no new attempt before this moment.
     paused_until: Option<Instant>,
     settled: Vec<Settled>,
 }
@@ -42,7 +44,7 @@ impl Sends {
     pub fn new(destination: Address) -> Self {
         Self {
             destination,
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
             in_flight: HashMap::new(),
             deadlines: BTreeSet::new(),
             paused_until: None,
@@ -50,22 +52,20 @@ impl Sends {
         }
     }
 
-    /// Takes a send on. It starts with the next [`Self::start_waiting`].
+    /// Takes a send on. It starts with the next [`Self::start_next`].
     pub fn push(&mut self, request: Request) {
         self.deadlines.insert((request.deadline, request.id));
-        self.waiting.push_back(request);
+        self.waiting.insert(request.id, request);
     }
 
-    /// Puts as many sends on the wire as may be there.
-    pub fn start_waiting(&mut self, poller: &Poller, buffer: &mut [u8]) {
-        if self.waiting.is_empty() || self.paused_until.is_some_and(|until| Instant::now() < until) {
-            return;
+    /// Puts the next send on the wire; false if none waits or none may start now.
+    pub fn start_next(&mut self, poller: &Poller, buffer: &mut [u8]) -> bool {
+        if self.paused_until.is_some() || self.in_flight.len() >= MAX_IN_FLIGHT {
+            return false;
         }
-        self.paused_until = None;
-        while self.in_flight.len() < MAX_IN_FLIGHT && self.paused_until.is_none() {
-            let Some(request) = self.waiting.pop_front() else { return };
-            self.start(request, poller, buffer);
-        }
+        let Some((_, request)) = self.waiting.pop_first() else { return false };
+        self.start(request, poller, buffer);
+        true
     }
 
     fn start(&mut self, request: Request, poller: &Poller, buffer: &mut [u8]) {
@@ -76,8 +76,13 @@ impl Sends {
                 self.ready(poller, fd, buffer);
             }
             Err((Error { errno: libc::EADDRNOTAVAIL, .. }, request)) => {
-                self.waiting.push_front(request);
-                self.paused_until = Some(Instant::now() + PORT_RETRY);
+                self.waiting.insert(request.id, request);
+                self.paused_until = Some(Instant::now() + RETRY);
+            }
+            // Those on the wire give their descriptors back. Where there is none, waiting would be in vain.
+            Err((Error { errno: libc::EMFILE | libc::ENFILE, .. }, request)) if !self.in_flight.is_empty() => {
+                self.waiting.insert(request.id, request);
+                self.paused_until = Some(Instant::now() + RETRY);
             }
             Err((error, request)) => self.settle(request.id, request.deadline, Err(error)),
         }
@@ -106,8 +111,11 @@ impl Sends {
         self.give_up(id, libc::ECANCELED);
     }
 
-    /// Gives up the sends whose deadline has passed.
-    pub fn expire(&mut self, now: Instant) {
+    /// Gives up the sends whose deadline has passed, and ends a pause that is over.
+    pub fn run_timers(&mut self, now: Instant) {
+        if self.paused_until.is_some_and(|until| until <= now) {
+            self.paused_until = None;
+        }
         while let Some(&(deadline, id)) = self.deadlines.first()
             && deadline <= now
         {
@@ -115,12 +123,11 @@ impl Sends {
         }
     }
 
-    /// When something is to be done though no event comes: [`Self::expire`], [`Self::start_waiting`].
+    /// When to call [`Self::run_timers`].
     #[must_use]
     pub fn next_timer(&self) -> Option<Instant> {
         let deadline = self.deadlines.first().map(|&(deadline, _)| deadline);
-        let retry = if self.waiting.is_empty() { None } else { self.paused_until };
-        deadline.into_iter().chain(retry).min()
+        deadline.into_iter().chain(self.paused_until).min()
     }
 
     /// Whether every send is over.
@@ -146,9 +153,7 @@ impl Sends {
             exchange.abort();
             let syscall = exchange.waits_in();
             self.finish(fd, Err(Error { errno, syscall }));
-        } else if let Some(index) = self.waiting.iter().position(|request| request.id == id)
-            && let Some(request) = self.waiting.remove(index)
-        {
+        } else if let Some(request) = self.waiting.remove(&id) {
             self.settle(id, request.deadline, Err(Error { errno, syscall: "connect" }));
         }
     }

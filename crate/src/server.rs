@@ -98,6 +98,8 @@ impl Server {
         let others = Others::start(config, &shared, &failure, &mailbox)?;
         let front = Front {
             acceptor: Some(acceptor),
+            // listen(2) lets one more wait.
+            backlog: usize::try_from(config.backlog).unwrap_or(0).saturating_add(1),
             max_connections: config.max_connections,
             sends: Sends::new(address.as_destination()),
             others: others.mailboxes.clone(),
@@ -255,12 +257,11 @@ fn first_thread(
     on_event(Event::Ended(failure.0.get().cloned()));
 }
 
-/// The life of another thread. If it fails, so does the server.
+/// The life of another thread, whose end the first is told. If it fails, so does the server.
 fn other_thread(mut event_loop: EventLoop, mailbox: &Mailbox, first: &Mailbox, failure: &Failure) {
     failure.watch(|| event_loop.run(drop));
     drop(event_loop);
     mailbox.close();
-    if failure.0.get().is_some() {
-        first.post(Command::Stop(Instant::now()));
-    }
+    let failed = failure.0.get().is_some();
+    first.post(if failed { Command::Stop(Instant::now()) } else { Command::ThreadEnded });
 }

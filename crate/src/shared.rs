@@ -34,6 +34,11 @@ impl Counters {
         add(&self.connections, 1);
     }
 
+    /// One that was counted, here or by the first thread, is not served after all: alone, this counter may be below zero.
+    pub fn not_opened(&self) {
+        add(&self.connections, 1_u64.wrapping_neg());
+    }
+
     /// One more connection was refused.
     pub fn rejected(&self) {
         add(&self.rejected, 1);
@@ -87,11 +92,14 @@ impl Shared {
     /// All figures at this moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let sum = |figure: fn(&Counters) -> &AtomicU64| self.counters.iter().map(|c| figure(c).load(Relaxed)).sum();
+        let sum = |figure: fn(&Counters) -> &AtomicU64| {
+            self.counters.iter().map(|counters| figure(counters).load(Relaxed)).fold(0, u64::wrapping_add)
+        };
+        let active_connections = self.open.load(Relaxed) as u64;
         Stats {
             total_connections: sum(|counters| &counters.connections),
             total_bytes: sum(|counters| &counters.bytes),
-            active_connections: self.open.load(Relaxed) as u64,
+            active_connections,
             rejected_connections: sum(|counters| &counters.rejected),
         }
     }

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -40,6 +40,23 @@ fn clients_wait_until_descriptors_come_free() {
     assert!(process.wait().unwrap().success());
 }
 
+#[test]
+fn a_stop_makes_room_for_the_clients_that_wait() {
+    let (mut process, address) = serve_with_few_descriptors();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    wait_until("no descriptor is left", || open_descriptors(&process) >= DESCRIPTORS);
+    for client in &mut clients {
+        client.write_all(b"in time").unwrap();
+    }
+    drop(process.stdin.take());
+    for client in &mut clients {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "in time");
+    }
+    assert!(process.wait().unwrap().success());
+}
+
 fn serve_with_few_descriptors() -> (Child, String) {
     let mut process = Command::new("prlimit")
         .arg(format!("--nofile={DESCRIPTORS}"))
@@ -56,7 +73,9 @@ fn serve_with_few_descriptors() -> (Child, String) {
 /// Cargo builds the examples before it runs the tests, beside them.
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    test.parent().and_then(Path::parent).unwrap().join("examples").join(name)
+    let path = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    assert!(path.exists(), "{} is not built: run cargo build --examples", path.display());
+    path
 }
 
 fn open_descriptors(process: &Child) -> usize {

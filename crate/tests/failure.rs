@@ -33,9 +33,9 @@ fn a_panic_on_the_io_thread_ends_the_server_and_is_reported() {
 }
 
 #[test]
-fn a_start_that_fails_leaves_nothing_behind() {
+fn a_start_on_a_port_that_is_taken_leaves_no_socket_behind() {
     let running = start(&Config::default());
-    let config = Config { address: running.server.address(), threads: 4.try_into().unwrap(), ..Config::default() };
+    let config = Config { address: running.server.address(), ..Config::default() };
     let error = Server::start(&config, |_| {}).unwrap_err();
     assert_eq!((error.errno, error.syscall), (libc::EADDRINUSE, "bind"));
     drop(running);

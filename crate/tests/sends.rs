@@ -80,7 +80,7 @@ fn exchange(to: Address, data: &[u8]) -> Settled {
     let mut sends = Sends::new(to);
     let mut buffer = [0; 4096];
     sends.push(Request { id: 1, data: data.into(), deadline: Instant::now() + AMPLE });
-    sends.start_waiting(&poller, &mut buffer);
+    sends.start_next(&poller, &mut buffer);
     loop {
         if let Some(settled) = sends.take_settled().pop() {
             return settled;

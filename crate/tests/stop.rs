@@ -4,6 +4,8 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,7 +33,17 @@ fn idle_connections_end_at_once() {
 
 #[test]
 fn what_has_arrived_is_echoed_though_the_client_goes_on_writing() {
-    let running = start(&Config::default());
+    check_what_has_arrived_is_echoed(1);
+}
+
+#[test]
+fn what_has_arrived_is_echoed_by_every_thread() {
+    // The first thread has no connection of its own, and must wait for the other one.
+    check_what_has_arrived_is_echoed(2);
+}
+
+fn check_what_has_arrived_is_echoed(threads: usize) {
+    let running = start(&Config { threads: threads.try_into().unwrap(), ..Config::default() });
     let mut stream = running.connect();
     // More than the reader has taken, and more than the kernel holds: the rest is with the server.
     let sent = noise(4 << 20);
@@ -102,6 +114,34 @@ fn what_is_not_over_at_the_deadline_is_cut_off() {
 }
 
 #[test]
+fn clients_that_come_without_end_do_not_hold_it_up() {
+    let running = start(&Config { max_connections: Some(1), ..Config::default() });
+    let first = running.connect();
+    echo(&first, b"in");
+    let address = running.server.address().to_string();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let floods: Vec<_> = (0..4)
+        .map(|_| {
+            let (address, is_over, start) = (address.clone(), Arc::clone(&is_over), Instant::now());
+            thread::spawn(move || {
+                while !is_over.load(Relaxed) && start.elapsed() < AMPLE {
+                    drop(TcpStream::connect(&address));
+                }
+            })
+        })
+        .collect();
+    running.wait_for("they come", |stats| stats.rejected_connections > 1000);
+    let start = Instant::now();
+    running.server.stop(Duration::from_millis(100));
+    assert_eq!(running.wait_for_end(), None);
+    assert!(start.elapsed() < AMPLE / 2, "it took {:?}", start.elapsed());
+    is_over.store(true, Relaxed);
+    for flood in floods {
+        flood.join().unwrap();
+    }
+}
+
+#[test]
 fn a_second_stop_can_shorten_the_first() {
     let running = start(&Config::default());
     let silent = running.connect();
@@ -131,7 +171,7 @@ fn a_discarding_connection_ends_with_its_client() {
     running.server.stop(AMPLE);
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
-        Ok(_) => {}
+        Ok(_) => assert_eq!(answer.len() as u64, running.stats().total_bytes),
         Err(error) => assert_ne!(error.kind(), ErrorKind::ConnectionReset, "after {} bytes", answer.len()),
     }
     drop(stream);
