@@ -22,8 +22,11 @@ export const NESTING_LIMIT = 100
 /** Milliseconds a request may take: Maelstrom's clients give up after 5 s, and a reply after that ends the run. */
 export const PATIENCE = 4000
 
-/** Arrays and objects in a line. Each costs up to a hundred times its three bytes once it is parsed. */
-export const CONTAINER_LIMIT = 1_000_000
+/**
+ * Arrays, objects and members in a line. Parsed, each costs up to a hundred times its bytes: a line of 16 MiB took a
+ * gigabyte and two seconds.
+ */
+export const PARTS_LIMIT = 250_000
 
 const SHOWN_LENGTH = 60
 const REPLACEMENT = '\ufffd'
@@ -96,10 +99,10 @@ export function parseLine(line: Buffer): Request | Malformed {
 function excessOf(line: Buffer): string | undefined {
   // So short that it cannot be.
   if (line.length <= NESTING_LIMIT) return undefined
-  const { depth, containers } = measure(line)
+  const { depth, parts } = measure(line)
   if (depth > NESTING_LIMIT) return `a message nests at most ${NESTING_LIMIT} levels deep, but this one ${depth}`
-  if (containers <= CONTAINER_LIMIT) return undefined
-  return `a message has at most ${CONTAINER_LIMIT} arrays and objects, but this one ${containers}`
+  if (parts <= PARTS_LIMIT) return undefined
+  return `a message has at most ${PARTS_LIMIT} arrays, objects and members, but this one ${parts}`
 }
 
 function readMessage(message: Readonly<Record<string, unknown>>, line: Buffer): Request | Malformed {
@@ -137,7 +140,7 @@ function scanEnvelope(line: Buffer): Address | undefined {
 
 function scalar(name: string, json: Buffer): unknown {
   const raw = rawMember(name, json)
-  if (raw === undefined || measure(raw).containers > 0) return undefined
+  if (raw === undefined || measure(raw).parts > 0) return undefined
   try {
     return JSON.parse(raw.toString())
   } catch {

@@ -36,7 +36,7 @@ async function workload(
 }
 
 for (const nodes of [1, 3, 5]) {
-  test.serial(`the stock echo workload at ${nodes} nodes`, async (t) => {
+  test.serial(`the stock echo workload at ${nodes} ${nodes === 1 ? 'node' : 'nodes'}`, async (t) => {
     await workload(t, { nodes, clients: 2 * nodes, rounds: 200 }, async (client, node, number) => {
       const echo = `Please echo ${number % 128}`
       const outcome = await client.ask(node, { type: 'echo', echo })
