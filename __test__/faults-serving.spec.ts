@@ -4,7 +4,7 @@ import { EchoServer } from '../index.ts'
 import { Client, parallel } from './support/clients.ts'
 import { ioThread, strike, type Fault, type Outcome } from './support/fault-scene.ts'
 import { faults } from './support/faults.ts'
-import { cpuUse } from './support/proc.ts'
+import { cpuUse, threads } from './support/proc.ts'
 import { fail, Tracer } from './support/strace.ts'
 import { needing } from './support/tools.ts'
 import { until } from './support/wait.ts'
@@ -74,7 +74,32 @@ traced('a connection that the poller does not take is refused, and counted', asy
   }
 })
 
-// A server that is full closes a connection without serving it, and a client that it owes something is heard of no more.
+traced('a connection that another I/O thread does not take is refused, and counted', async (t) => {
+  const server = new EchoServer()
+  const port = server.start(0, { threads: 2 })
+  const [other] = await until('there is another I/O thread', () => {
+    const found = threads('self', 'echo-io-1')
+    return found.length === 1 ? found : undefined
+  })
+  const tracer = await fail(other!, 'epoll_ctl', 'ENOMEM', '1')
+  // They are dealt out in turn, so each second one is that thread's.
+  const clients = [
+    await Client.connect(port),
+    await Client.connect(port),
+    await Client.connect(port),
+    await Client.connect(port),
+  ]
+  await until('they are decided', () => server.stats().totalConnections === 3)
+  await tracer.detach()
+  await until('one is refused', () => clients.filter(({ ended, closed }) => ended || closed).length === 1)
+  t.like(server.stats(), { activeConnections: 3, rejectedConnections: 1 })
+  const open = clients.filter(({ ended, closed }) => !ended && !closed)
+  t.true((await Promise.all(open.map((client) => client.echo('served')))).every(Boolean))
+  await Promise.all(clients.map((client) => client.close()))
+  await server.stop()
+})
+
+// It would never be heard of again.
 traced('a connection whose interest cannot be changed is closed, and no other', async (t) => {
   const server = new EchoServer()
   const port = server.start()

@@ -93,29 +93,41 @@ async function conclude(client: Client, end: End): Promise<void> {
 const RUNS = size(150, 5000)
 const AT_ONCE = 8
 
+/** What the property is checked on: a server with one I/O thread, and one with three. */
+function startServers(): EchoServer[] {
+  return [1, 3].map((threads) => {
+    const server = new EchoServer()
+    server.start(0, { threads })
+    return server
+  })
+}
+
+/** Lives one life on a connection of its own, and compares what came back with the model. */
+async function check(port: number, one: Life): Promise<void> {
+  const client = await Client.connect(port)
+  const written = await live(client, one)
+  const whole = stream(0, written)
+  if (one.end !== 'fin') {
+    if (!client.received.equals(whole.subarray(0, client.bytes))) throw new Error('other bytes came back')
+    return
+  }
+  if (!client.received.equals(whole)) throw new Error(`${client.bytes} of ${written} bytes came back`)
+  if (client.error) throw client.error
+}
+
 test.serial(`${RUNS} times ${AT_ONCE} random lives of connections are echoed as the model says`, async (t) => {
-  const server = new EchoServer()
-  const port = server.start()
+  const servers = startServers()
   const before = descriptors()
-  const property = fc.asyncProperty(fc.array(life, { minLength: 1, maxLength: AT_ONCE }), async (lives) => {
-    await Promise.all(
-      lives.map(async (one) => {
-        const client = await Client.connect(port)
-        const written = await live(client, one)
-        const whole = stream(0, written)
-        if (one.end === 'fin') {
-          if (!client.received.equals(whole)) throw new Error(`${client.bytes} of ${written} bytes came back`)
-          if (client.error) throw client.error
-        } else if (!client.received.equals(whole.subarray(0, client.bytes))) throw new Error('other bytes came back')
-      }),
-    )
+  const lives = fc.array(life, { minLength: 1, maxLength: AT_ONCE })
+  const property = fc.asyncProperty(fc.constantFrom(...servers), lives, async (server, all) => {
+    await Promise.all(all.map((one) => check(server.port!, one)))
     await until('the server has let go of them', () => server.stats().activeConnections === 0)
     const { echoed } = await server.send('the next one')
     if (echoed !== 'the next one') throw new Error('the next one is not served')
   })
   await fc.assert(property, { numRuns: RUNS, ...(process.env['SEED'] && { seed: Number(process.env['SEED']) }) })
   await until('no descriptor is left', () => descriptors() <= before)
-  await server.stop()
+  await Promise.all(servers.map((server) => server.stop()))
   t.pass()
 })
 
@@ -124,9 +136,9 @@ const STOPS = size(50, 1000)
 // A stop is one more thing that can happen at any moment of a connection's life.
 test.serial(`${STOPS} times a stop in the midst of random lives loses nothing that had arrived`, async (t) => {
   const arrived = fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 1, maxLength: 30 })
-  const property = fc.asyncProperty(arrived, fc.boolean(), async (sizes, halfClose) => {
+  const property = fc.asyncProperty(arrived, fc.boolean(), fc.constantFrom(1, 3), async (sizes, halfClose, threads) => {
     const server = new EchoServer()
-    const port = server.start()
+    const port = server.start(0, { threads })
     const clients = await Promise.all(sizes.map(() => Client.connect(port)))
     // What a socket takes at once is in the server's buffer when write returns: that is loopback.
     const flushed = sizes.map(
