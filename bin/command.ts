@@ -11,6 +11,8 @@ async function loadServer(): Promise<EchoServer> {
     return new EchoServer()
   } catch (error) {
     report((error as Error).message)
+    // A pipe is written asynchronously: what was answered before goes out first.
+    await new Promise((resolve) => process.stdout.write('', resolve))
     return process.exit(EXIT_FAILURE)
   }
 }
