@@ -49,8 +49,7 @@ const VALGRIND = [
 
 needing('valgrind')('valgrind finds no error and no leak in the tests of the engine', async (t) => {
   t.timeout(MINUTES)
-  const programs = await testPrograms()
-  for (const [name, path] of programs) {
+  for (const { name, path } of await testPrograms()) {
     if (!SOAK && !QUICK.has(name)) continue
     const valgrind = new Child('valgrind', [...VALGRIND, path, '--quiet'])
     valgrind.process.stdout.resume()
@@ -66,21 +65,10 @@ const soak = SOAK ? test.serial : test.serial.skip
 soak('the address sanitizer finds nothing in the tests of the engine', async (t) => {
   t.timeout(MINUTES)
   const host = /host: (.+)/.exec((await cargo(['--version', '--verbose'])).stdout)![1]!
-  const { stdout } = await cargo(
-    [
-      'test',
-      '--package',
-      'echo-node',
-      '--lib',
-      '--tests',
-      '--examples',
-      '--target',
-      host,
-      '--target-dir',
-      'target/asan',
-    ],
-    { RUSTC_BOOTSTRAP: '1', RUSTFLAGS: '-Zsanitizer=address' },
-  )
+  const options = ['--package', 'echo-node', '--target', host, '--target-dir', 'target/asan']
+  const flags = { RUSTC_BOOTSTRAP: '1', RUSTFLAGS: '-Zsanitizer=address' }
+  await cargo(['build', '--examples', ...options], flags)
+  const { stdout } = await cargo(['test', '--lib', '--tests', ...options], flags)
   const passed = [...stdout.matchAll(/(\d+) passed; 0 failed/g)].reduce((sum, [, count]) => sum + Number(count), 0)
   t.log(`${passed} tests passed under the address sanitizer`)
   t.true(passed > 0)

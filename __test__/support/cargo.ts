@@ -12,29 +12,31 @@ const run = promisify(execFile)
 interface Artifact {
   reason: string
   target?: { name: string }
+  profile?: { test: boolean }
   executable?: string | null
 }
 
 /** The path of an example of the crate. */
 export async function example(name: string): Promise<string> {
-  const built = await executables(['build', '--example', name])
-  return built.get(name)!
+  const built = await build(['build', '--example', name])
+  return built.find(({ target }) => target?.name === name)!.executable!
 }
 
-/** The paths of the crate's test programs, by name. */
-export function testPrograms(): Promise<Map<string, string>> {
-  return executables(['test', '--no-run'])
+/** The names and paths of the crate's test programs. */
+export async function testPrograms(): Promise<{ name: string; path: string }[]> {
+  const built = await build(['test', '--no-run'])
+  // The examples are built with them, for the tests that run one.
+  const tests = built.filter(({ profile }) => profile?.test)
+  return tests.map(({ target, executable }) => ({ name: target!.name, path: executable! }))
 }
 
-async function executables(command: string[]): Promise<Map<string, string>> {
+async function build(command: string[]): Promise<Artifact[]> {
   const { stdout } = await cargo([...command, '--package', 'echo-node', '--message-format', 'json'])
-  const artifacts = stdout
+  const messages = stdout
     .split('\n')
     .filter(Boolean)
     .map((line) => JSON.parse(line) as Artifact)
-  return new Map(
-    artifacts.flatMap(({ target, executable }) => (target && executable ? [[target.name, executable]] : [])),
-  )
+  return messages.filter(({ executable }) => executable)
 }
 
 /** Runs cargo, or fails with what it says. */
