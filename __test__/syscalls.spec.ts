@@ -9,7 +9,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-import test, { type ExecutionContext } from 'ava'
+import type { ExecutionContext } from 'ava'
+
+import { needing } from './support/tools.ts'
 
 /** A process with a server, and its lines. */
 async function serverProcess(t: ExecutionContext) {
@@ -65,7 +67,7 @@ async function traceOfOneEcho(t: ExecutionContext): Promise<string[][]> {
   return [...threads.values()]
 }
 
-test('a trace of the server shows the six calls, and no other way to move bytes', async (t) => {
+needing('strace')('a trace of the server shows the six calls, and no other way to move bytes', async (t) => {
   const threads = await traceOfOneEcho(t)
   const ioThread = threads.find((entries) => entries.some((entry) => entry.includes(' accept4('))) ?? []
   const all = threads.flat().join('\n')
