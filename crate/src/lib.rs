@@ -126,8 +126,9 @@ impl NativeServer {
 
     /// Listens, and returns the port, or what failed.
     ///
-    /// `on_report` hears of sends that are over and, with `true`, of the server's end. It is held until the server has ended, and with it whatever it refers to: a server that listens is not
-    /// garbage. It does not keep the process alive; `set_keep_alive` does.
+    /// `on_report` hears of sends that are over and, with `true`, of the server's end. It is held until then, and with it
+    /// whatever it refers to: a server that listens is not garbage. It does not keep the process alive; `set_keep_alive`
+    /// does.
     ///
     /// # Errors
     /// Node-API's own, if the environment is shutting down.
