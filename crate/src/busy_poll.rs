@@ -22,17 +22,13 @@ pub struct BusyPoll {
 
 impl BusyPoll {
     /// Polls at most `time`. Never where the process has one CPU: there the other side can only run while we sleep.
-    #[must_use]
     pub fn new(time: Duration) -> Self {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         Self { time: if cpus > 1 { time } else { Duration::ZERO }, misses: 0 }
     }
 
     /// Waits with `wait`, whose argument says how long it may sleep (`None`: without end), and which returns how many events
-    /// came. Goes to sleep at once unless `may_poll`; neither polls nor sleeps beyond `timer`.
-    ///
-    /// # Errors
-    /// Those of `wait`.
+    /// came. Goes to sleep at once unless `may_poll`; neither polls nor sleeps beyond `timer`. Fails as `wait` does.
     pub fn wait(
         &mut self,
         may_poll: bool,

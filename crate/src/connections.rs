@@ -1,200 +1,225 @@
-//! The connections of one I/O thread, in a table indexed by descriptor.
-//!
-//! The kernel gives out the lowest free descriptor, so the table has few holes, and an idle connection costs its entry and
-//! no heap.
+//! The connections of one I/O thread, in a dense table, and what happens to many of them at once: idle timeouts and the
+//! drain of a stop, a bounded number per turn of the loop.
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::connection::{Connection, Next, Workspace};
-use crate::poller::{Interest, Poller, Token};
+use slab::Slab;
 
-/// How many entries the table grows by. Doubling would leave up to half of it unused.
-const TABLE_GROWTH: usize = 1024;
+use crate::connection::{Connection, Next};
+use crate::context::{Context, Source};
+use crate::lingering::Lingering;
+use crate::poller::Interest;
+use crate::syscalls;
 
-/// An idle connection is closed at most this part of the timeout late: the table is not searched more often.
-const IDLE_PRECISION: u32 = 16;
+/// How many connections are examined in one turn of the loop, so that the others have theirs: 15,000 at once would hold
+/// them up for a third of a second.
+const SWEPT_PER_TURN: usize = 256;
+
+/// Ticks of the idle clock in one timeout. An idle connection is closed at most one tick late.
+const TICKS_PER_TIMEOUT: u32 = 16;
 
 /// The connections of one thread.
 #[derive(Debug)]
 pub struct Connections {
-    table: Vec<Option<Connection>>,
-    count: usize,
-    work: Workspace,
-    idle: Option<IdleTimeout>,
-    /// A connection was closed since it was last asked.
-    closed_any: bool,
-    /// The server stops: connections that still come are to end, too.
-    draining: bool,
+    table: Slab<Connection>,
+    lingering: Lingering,
+    idle_clock: Option<IdleClock>,
+    /// The slot at which a sweep goes on.
+    sweep: Option<usize>,
+    drain: Option<Drain>,
 }
 
-/// When connections are too old to live.
+/// A clock that never ticks twice in one turn of the loop. Between two ticks every connection that had something to say was
+/// served, so after a stall of the process, or in a turn that took long, nobody is idle who merely was not heard.
 #[derive(Debug)]
-struct IdleTimeout {
-    timeout: Duration,
-    /// Zero of the clock of [`Connection::last_active`].
-    epoch: Instant,
-    /// When to look for idle connections next, if there are any connections.
-    next_sweep: Option<Instant>,
+struct IdleClock {
+    now: u32,
+    tick: Duration,
+    next_tick: Instant,
+}
+
+/// The server stops.
+#[derive(Debug)]
+struct Drain {
+    /// Connections with these peers go on.
+    spared: Vec<SocketAddrV4>,
 }
 
 impl Connections {
     /// None yet.
-    #[must_use]
-    pub fn new(work: Workspace, idle_timeout: Option<Duration>) -> Self {
-        let idle = idle_timeout.map(|timeout| IdleTimeout { timeout, epoch: Instant::now(), next_sweep: None });
-        Self { table: Vec::new(), count: 0, work, idle, closed_any: false, draining: false }
+    pub fn new(idle_timeout: Option<Duration>) -> Self {
+        let idle_clock = idle_timeout.map(|timeout| IdleClock {
+            now: 0,
+            tick: timeout / TICKS_PER_TIMEOUT,
+            next_tick: Instant::now(),
+        });
+        Self { table: Slab::new(), lingering: Lingering::default(), idle_clock, sweep: None, drain: None }
     }
 
-    /// What the connections work with, for whoever else works on this thread.
-    pub fn workspace(&mut self) -> &mut Workspace {
-        &mut self.work
-    }
-
-    /// Whether there is none.
-    #[must_use]
+    /// Whether none is served, and none lingers.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.table.is_empty() && self.lingering.is_empty()
     }
 
     /// Serves one more connection, which is counted already.
-    pub fn adopt(&mut self, poller: &Poller, socket: OwnedFd) {
-        let fd = socket.as_raw_fd();
-        let mut connection = Connection::new(socket, self.idle_clock());
-        if self.draining {
+    pub fn adopt(&mut self, context: &Context, socket: OwnedFd) {
+        let mut connection = Connection::new(socket, self.now());
+        if self.drain.as_ref().is_some_and(|drain| drain.spared.is_empty()) {
             connection.interest = connection.drain();
         }
-        if poller.add(&connection, token(fd), connection.interest).is_err() {
+        let slot = self.table.insert(connection);
+        let connection = &self.table[slot];
+        if context.poller.add(connection, Source::Connection(slot).into(), connection.interest).is_err() {
             // ENOMEM, ENOSPC: it would never be heard of again.
-            self.work.counters().not_opened();
-            self.work.counters().rejected();
-            self.work.shared().open.fetch_sub(1, Relaxed);
-            return;
-        }
-        *self.entry(fd) = Some(connection);
-        self.count += 1;
-        if let Some(idle) = &mut self.idle {
-            idle.next_sweep.get_or_insert_with(|| Instant::now() + idle.timeout);
+            context.counters.connections.subtract(1);
+            context.counters.rejected.add(1);
+            self.close(context, slot);
         }
     }
 
-    /// Serves a connection about which an event came.
-    pub fn ready(&mut self, poller: &Poller, fd: RawFd) {
-        let now = self.idle_clock();
-        let Some(Some(connection)) = self.table.get_mut(index(fd)) else { return };
-        connection.last_active = now;
-        match connection.ready(&mut self.work) {
-            Next::WaitFor(interest) => self.wait_for(poller, fd, interest),
-            Next::Close => self.close(fd),
+    /// Ends a connection that is not served.
+    pub fn turn_away(&mut self, context: &mut Context, socket: OwnedFd) {
+        context.counters.rejected.add(1);
+        self.lingering.turn_away(context, socket);
+    }
+
+    /// Serves a connection about which an event came; false if there was nothing to do.
+    pub fn ready(&mut self, context: &mut Context, slot: usize) -> bool {
+        let now = self.now();
+        let Some(connection) = self.table.get_mut(slot) else { return false };
+        match connection.advance(context) {
+            Ok(Next::WaitFor(interest)) => {
+                connection.touch(now);
+                if interest != connection.interest {
+                    self.wait_for(context, slot, interest);
+                }
+            }
+            Ok(Next::Linger) => {
+                let connection = self.remove(context, slot);
+                self.lingering.end(context, connection.into());
+            }
+            Err(error) if error.would_block() => return false,
+            // ECONNRESET, EPIPE, ETIMEDOUT and the like: this connection is over, nothing else is.
+            Ok(Next::Close) | Err(_) => self.close(context, slot),
+        }
+        true
+    }
+
+    /// Goes on with a socket that lingers, about which an event came.
+    pub fn lingering_ready(&mut self, context: &mut Context, slot: usize) {
+        self.lingering.ready(context, slot);
+    }
+
+    /// Whether the server stops.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
+    /// Tells all that the server stops, except those with the spared peers.
+    pub fn drain(&mut self, spared: Vec<SocketAddrV4>) {
+        self.drain = Some(Drain { spared });
+        self.sweep = Some(0);
+    }
+
+    /// When to call [`Self::run_timers`].
+    pub fn next_timer(&self) -> Option<Instant> {
+        let is_ticking = !self.table.is_empty() && self.drain.is_none();
+        let tick = self.idle_clock.as_ref().filter(|_| is_ticking).map(|clock| clock.next_tick);
+        let sweep = self.sweep.map(|_| Instant::now());
+        [tick, sweep, self.lingering.next_look].into_iter().flatten().min()
+    }
+
+    /// Goes on with a sweep, lets the idle clock tick, and looks at the sockets that linger.
+    pub fn run_timers(&mut self, context: &mut Context, now: Instant) {
+        if self.sweep.is_none()
+            && self.drain.is_none()
+            && let Some(clock) = &mut self.idle_clock
+            && clock.next_tick <= now
+        {
+            clock.now = clock.now.wrapping_add(1);
+            clock.next_tick = now + clock.tick;
+            self.sweep = Some(0);
+        }
+        self.continue_sweep(context);
+        if self.lingering.next_look.is_some_and(|at| at <= now) {
+            self.lingering.look(context, self.drain.is_some());
         }
     }
 
-    /// Tells all that the server stops.
-    pub fn drain(&mut self, poller: &Poller) {
-        self.draining = true;
-        for fd in self.descriptors() {
-            if let Some(connection) = self.entry(fd) {
-                let interest = connection.drain();
-                self.wait_for(poller, fd, interest);
+    fn continue_sweep(&mut self, context: &mut Context) {
+        let Some(start) = self.sweep.take() else { return };
+        let mut examined = 0;
+        for slot in start..self.table.capacity() {
+            if examined == SWEPT_PER_TURN {
+                self.sweep = Some(slot);
+                return;
+            }
+            if self.table.contains(slot) && self.examine(context, slot) {
+                examined += 1;
             }
         }
     }
 
-    /// Closes all, whatever they are at.
-    pub fn close_all(&mut self) {
-        for fd in self.descriptors() {
-            self.close(fd);
+    /// What a sweep does with one connection; false if that is nothing.
+    fn examine(&mut self, context: &mut Context, slot: usize) -> bool {
+        let connection = &mut self.table[slot];
+        if let Some(Drain { spared }) = &self.drain {
+            // A peer without an address is gone.
+            let is_spared =
+                !spared.is_empty() && syscalls::getpeername(&*connection).is_ok_and(|peer| spared.contains(&peer));
+            if !is_spared {
+                let interest = connection.drain();
+                self.wait_for(context, slot, interest);
+            }
+            return true;
         }
-    }
-
-    /// Whether a connection was closed since the last call.
-    pub fn take_closed_any(&mut self) -> bool {
-        std::mem::take(&mut self.closed_any)
-    }
-
-    /// When to call [`Self::close_idle`].
-    #[must_use]
-    pub fn next_timer(&self) -> Option<Instant> {
-        self.idle.as_ref()?.next_sweep
-    }
-
-    /// Closes the connections on which nothing happened for too long.
-    pub fn close_idle(&mut self) {
-        let now = self.idle_clock();
-        let Some(idle) = &mut self.idle else { return };
-        // One more: the clock has cut off a part of a millisecond, and none is to be closed early.
-        let limit = milliseconds(idle.timeout).saturating_add(1);
-        let quiet = |connection: &Connection| now.saturating_sub(connection.last_active);
-        let longest = self.table.iter().flatten().map(quiet).filter(|&time| time < limit).max();
-        idle.next_sweep = longest.map(|time| {
-            let remaining = Duration::from_millis(limit - time);
-            Instant::now() + remaining.max(idle.timeout / IDLE_PRECISION)
-        });
-        let too_quiet = |fd: &RawFd| self.table[index(*fd)].as_ref().is_some_and(|c| quiet(c) >= limit);
-        for fd in self.descriptors().into_iter().filter(too_quiet).collect::<Vec<_>>() {
-            self.close(fd);
+        let Some(clock) = &self.idle_clock else { return false };
+        if clock.now.wrapping_sub(connection.last_active) <= TICKS_PER_TIMEOUT {
+            return false;
         }
+        self.close_if_idle(context, slot);
+        true
     }
 
-    fn wait_for(&mut self, poller: &Poller, fd: RawFd, interest: Interest) {
-        let Some(connection) = self.entry(fd) else { return };
-        if interest == connection.interest {
+    /// Closes a connection unless something has come in that was not served yet, or the peer has read something: being
+    /// writable comes as an event only when a good part of the socket's buffer is free.
+    fn close_if_idle(&mut self, context: &mut Context, slot: usize) {
+        if self.ready(context, slot) {
             return;
         }
-        match poller.modify(&*connection, token(fd), interest) {
-            Ok(()) => connection.interest = interest,
+        let now = self.now();
+        let connection = &mut self.table[slot];
+        if !connection.has_moved(now) {
+            self.close(context, slot);
+        }
+    }
+
+    fn wait_for(&mut self, context: &Context, slot: usize, interest: Interest) {
+        let connection = &mut self.table[slot];
+        connection.interest = interest;
+        if context.poller.modify(&*connection, Source::Connection(slot).into(), interest).is_err() {
             // It would never be heard of again.
-            Err(_) => self.close(fd),
+            self.close(context, slot);
         }
     }
 
-    /// Counted before it is closed, or a client that saw the end would find it still open.
-    fn close(&mut self, fd: RawFd) {
-        self.work.shared().open.fetch_sub(1, Relaxed);
-        self.count -= 1;
-        self.closed_any = true;
-        *self.entry(fd) = None;
+    fn close(&mut self, context: &Context, slot: usize) {
+        let connection = self.remove(context, slot);
+        // Counted before it is closed, or a client that saw the end would find it still open.
+        context.shared.open.fetch_sub(1, Relaxed);
+        drop(connection);
     }
 
-    fn entry(&mut self, fd: RawFd) -> &mut Option<Connection> {
-        let index = index(fd);
-        if index >= self.table.len() {
-            let length = (index / TABLE_GROWTH + 1) * TABLE_GROWTH;
-            self.table.reserve_exact(length - self.table.len());
-            self.table.resize_with(length, || None);
-        }
-        &mut self.table[index]
+    fn remove(&mut self, context: &Context, slot: usize) -> Connection {
+        let connection = self.table.remove(slot);
+        context.poller.remove(&connection);
+        connection
     }
 
-    fn descriptors(&self) -> Vec<RawFd> {
-        (0..).zip(&self.table).filter(|(_, entry)| entry.is_some()).map(|(fd, _)| fd).collect()
-    }
-
-    /// Milliseconds of the clock for idle connections, which stands still while nobody asks for it.
-    fn idle_clock(&self) -> u64 {
-        self.idle.as_ref().map_or(0, |idle| milliseconds(idle.epoch.elapsed()))
-    }
-}
-
-fn token(fd: RawFd) -> Token {
-    Token::from(fd.unsigned_abs())
-}
-
-fn index(fd: RawFd) -> usize {
-    usize::try_from(fd).expect("descriptors are not negative")
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_idle_connection_costs_at_most_64_bytes() {
-        assert!(size_of::<Option<Connection>>() <= 64, "{} bytes", size_of::<Option<Connection>>());
+    fn now(&self) -> u32 {
+        self.idle_clock.as_ref().map_or(0, |clock| clock.now)
     }
 }

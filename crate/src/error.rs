@@ -19,16 +19,14 @@ pub struct Error {
 
 impl Error {
     /// The error that the calling thread's last system call left in `errno`.
-    #[must_use]
     pub fn last(syscall: &'static str) -> Self {
         Self { errno: io::Error::last_os_error().raw_os_error().unwrap_or(0), syscall }
     }
 
     /// Whether a non-blocking call only says "not now": wait for the poller, then call again.
-    #[must_use]
     pub fn would_block(self) -> bool {
-        // EINPROGRESS and EALREADY are what connect(2) says for it. EWOULDBLOCK is EAGAIN on Linux.
-        matches!(self.errno, libc::EAGAIN | libc::EINPROGRESS | libc::EALREADY)
+        // EWOULDBLOCK is the same number on Linux.
+        self.errno == libc::EAGAIN
     }
 }
 

@@ -1,10 +1,10 @@
 //! The client's side of one send, as a state machine that is driven by readiness: connect, write, half-close, read to the
 //! end, close.
 
+use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::poller::Interest;
 use crate::syscalls;
@@ -14,9 +14,9 @@ use crate::syscalls;
 pub struct Request {
     /// Names the send in what is said of it later. The caller sees to it that no two have the same.
     pub id: u64,
-    /// What is written. May be empty: that is a connection without a byte.
+    /// What to write. May be empty: that is a connection without a byte.
     pub data: Vec<u8>,
-    /// When it is given up.
+    /// When to give it up.
     pub deadline: Instant,
 }
 
@@ -31,9 +31,10 @@ enum Stage {
 /// A send on its way.
 #[derive(Debug)]
 pub struct Exchange {
-    request: Request,
+    /// What is sent.
+    pub request: Request,
     socket: OwnedFd,
-    to: Address,
+    to: SocketAddrV4,
     stage: Stage,
     /// What the poller waits for on its behalf; nothing before it is registered.
     pub interest: Option<Interest>,
@@ -57,12 +58,10 @@ impl AsFd for Exchange {
 }
 
 impl Exchange {
-    /// Opens a socket and starts to connect.
-    ///
-    /// # Errors
-    /// Those of socket(2), setsockopt(2) and connect(2), with the request, which can be tried again.
-    pub fn open(request: Request, to: Address) -> std::result::Result<Self, (Error, Request)> {
-        match Self::connecting_socket(to) {
+    /// Opens a socket and starts to connect. Fails as socket(2), setsockopt(2) and connect(2) do; then the request comes
+    /// back, and can be tried again.
+    pub fn open(request: Request, to: SocketAddrV4) -> std::result::Result<Self, (Error, Request)> {
+        match connecting_socket(to) {
             Ok(socket) => Ok(Self {
                 // What comes back is as long as what is sent.
                 received: Vec::with_capacity(request.data.len()),
@@ -77,36 +76,17 @@ impl Exchange {
         }
     }
 
-    fn connecting_socket(to: Address) -> Result<OwnedFd> {
-        let socket = syscalls::socket()?;
-        // Without it the client's port could not be listened on until its TIME_WAIT is over.
-        syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
-        match syscalls::connect(&socket, to) {
-            Err(error) if !error.would_block() => Err(error),
-            _ => Ok(socket),
-        }
-    }
-
-    /// The id of the send.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.request.id
-    }
-
-    /// When the send is given up.
-    #[must_use]
-    pub fn deadline(&self) -> Instant {
-        self.request.deadline
-    }
-
     /// Whether the server cannot know of it yet.
-    #[must_use]
     pub fn is_connecting(&self) -> bool {
         self.stage == Stage::Connecting
     }
 
+    /// Its own address, which its server sees as the peer's.
+    pub fn address(&self) -> Result<SocketAddrV4> {
+        syscalls::getsockname(&self.socket)
+    }
+
     /// The system call that the exchange waits for.
-    #[must_use]
     pub fn waits_in(&self) -> &'static str {
         match self.stage {
             Stage::Connecting => "connect",
@@ -116,17 +96,20 @@ impl Exchange {
     }
 
     /// Does what can be done now: to be called after every event, and harmless without one.
-    pub fn ready(&mut self, buffer: &mut [u8]) -> Progress {
-        let result = match self.stage {
+    pub fn advance(&mut self, buffer: &mut [u8]) -> Progress {
+        let is_over = match self.stage {
             Stage::Connecting => self.finish_connecting(buffer),
             Stage::Writing => self.write_and_read(buffer),
             Stage::Reading => self.read(buffer),
         };
-        match result {
+        match is_over {
             Ok(true) => Progress::Done(Ok(std::mem::take(&mut self.received))),
-            Ok(false) => Progress::WaitFor(self.wanted()),
-            Err(error) if error.would_block() => Progress::WaitFor(self.wanted()),
-            Err(error) => Progress::Done(Err(error)),
+            Err(error) if !error.would_block() => Progress::Done(Err(error)),
+            _ => Progress::WaitFor(match self.stage {
+                Stage::Connecting => Interest::Writable,
+                Stage::Writing => Interest::Both,
+                Stage::Reading => Interest::Readable,
+            }),
         }
     }
 
@@ -136,17 +119,11 @@ impl Exchange {
         let _ = syscalls::set_linger_zero(&self.socket);
     }
 
-    fn wanted(&self) -> Interest {
-        match self.stage {
-            Stage::Connecting => Interest::Writable,
-            Stage::Writing => Interest::Both,
-            Stage::Reading => Interest::Readable,
-        }
-    }
-
     /// On loopback the handshake is over when the first connect(2) returns, so this succeeds without a turn of the poller.
     fn finish_connecting(&mut self, buffer: &mut [u8]) -> Result<bool> {
-        syscalls::connect(&self.socket, self.to)?;
+        if !syscalls::connect(&self.socket, self.to)? {
+            return Ok(false);
+        }
         self.stage = Stage::Writing;
         self.write_and_read(buffer)
     }
@@ -172,4 +149,12 @@ impl Exchange {
         self.received.extend_from_slice(&buffer[..read]);
         Ok(read == 0)
     }
+}
+
+fn connecting_socket(to: SocketAddrV4) -> Result<OwnedFd> {
+    let socket = syscalls::socket()?;
+    // Without it the client's port could not be listened on until its TIME_WAIT is over.
+    syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    syscalls::connect(&socket, to)?;
+    Ok(socket)
 }

@@ -3,17 +3,18 @@
 //! [`server::Server`] is the way in. The data goes straight down: server, event loop, connection or exchange, system
 //! calls.
 //!
-//! This room is the binding: what JavaScript sees of the engine, as a class, and nothing but that. Checks, errors and
+//! This module is the binding: what JavaScript sees of the engine, as a class, and nothing but that. Checks, errors and
 //! promises are made in TypeScript, above it.
 
-pub mod acceptor;
-pub mod address;
 pub mod busy_poll;
 pub mod connection;
 pub mod connections;
+pub mod context;
 pub mod error;
 pub mod event_loop;
 pub mod exchange;
+pub mod front;
+pub mod lingering;
 pub mod listener;
 pub mod mailbox;
 pub mod poller;
@@ -22,6 +23,7 @@ pub mod server;
 pub mod shared;
 mod syscalls;
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -30,7 +32,6 @@ use napi::bindgen_prelude::{Buffer, Either, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 
-use crate::address::{Address, parse_ipv4};
 use crate::error::Error;
 use crate::server::{Config, Event, Server};
 
@@ -119,7 +120,6 @@ pub struct NativeServer {
 impl NativeServer {
     /// A server that does not listen yet.
     #[napi(constructor, catch_unwind)]
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -127,11 +127,8 @@ impl NativeServer {
     /// Listens, and returns the port, or what failed.
     ///
     /// `on_report` hears of sends that are over and, with `true`, of the server's end. It is held until then, and with it
-    /// whatever it refers to: a server that listens is not garbage. It does not keep the process alive; `set_keep_alive`
-    /// does.
-    ///
-    /// # Errors
-    /// Node-API's own, if the environment is shutting down.
+    /// whatever it refers to: a server that listens is not garbage. It does not keep the process alive. Throws Node-API's own
+    /// errors if the environment is shutting down.
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
     pub fn start(
@@ -139,11 +136,11 @@ impl NativeServer {
         options: StartOptions,
         on_report: Function<FnArgs<(Vec<Settled>, bool)>, ()>,
     ) -> napi::Result<Either<u16, Failure>> {
-        let Ok(ip) = parse_ipv4(&options.host) else {
+        let Ok(ip) = options.host.parse::<Ipv4Addr>() else {
             return Ok(Either::B(Error { errno: libc::EINVAL, syscall: "bind" }.into()));
         };
         let config = Config {
-            address: Address { ip, port: options.port },
+            address: SocketAddrV4::new(ip, options.port),
             backlog: options.backlog,
             max_connections: options.max_connections.map(|most| most as usize),
             idle_timeout: options.idle_timeout.map(|time| Duration::from_millis(time.into())),
@@ -161,7 +158,7 @@ impl NativeServer {
         });
         Ok(match started {
             Ok(server) => {
-                let port = server.address().port;
+                let port = server.address().port();
                 self.server = Some(server);
                 Either::A(port)
             }
@@ -171,7 +168,6 @@ impl NativeServer {
 
     /// Begins a send; false if the server has ended.
     #[napi(catch_unwind)]
-    #[must_use]
     pub fn send(&self, id: i64, data: &[u8], timeout: u32) -> bool {
         let timeout = Duration::from_millis(timeout.into());
         self.server.as_ref().is_some_and(|server| server.send(id.unsigned_abs(), data.to_vec(), timeout))
@@ -202,10 +198,7 @@ impl NativeServer {
         }
     }
 
-    /// The counters, before the start all zero.
-    ///
-    /// # Errors
-    /// The message of the panic that ended the server.
+    /// The counters, before the start all zero. Throws the message of the panic that ended the server.
     #[napi(catch_unwind)]
     pub fn stats(&self) -> napi::Result<Stats> {
         let stats = self.server.as_ref().map_or_else(|| Ok(crate::shared::Stats::default()), Server::stats);

@@ -1,72 +1,70 @@
-//! The listening socket, and what to make of the errors of accept(2).
+//! The listening socket. It rests when there are no descriptors or no memory for the clients in the backlog.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
-use crate::address::Address;
-use crate::error::Result;
+use crate::context::Source;
+use crate::error::{Error, Result};
+use crate::poller::{Interest, Poller};
 use crate::syscalls;
 
-/// What came of an attempt to accept.
-#[derive(Debug)]
-pub enum Accepted {
-    /// A connection.
-    Connection(OwnedFd),
-    /// A connection that broke while it waited in the backlog. There may be others behind it.
-    Broken,
-    /// The backlog is empty.
-    Nothing,
-    /// The process or the machine has no descriptor or no memory left. The clients wait in the backlog.
-    Exhausted,
-}
+/// How long the listener rests at most. The end of a connection ends the rest sooner, but other parts of the process, and
+/// other processes, free descriptors too.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: OwnedFd,
-    address: Address,
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
+    address: SocketAddrV4,
+    /// Out of the poller until this moment. Level-triggered, a listener that cannot be served would wake the loop without
+    /// end.
+    paused_until: Option<Instant>,
 }
 
 impl Listener {
-    /// Binds and listens.
-    ///
-    /// # Errors
-    /// Those of socket(2), setsockopt(2), bind(2), listen(2) and getsockname(2), above all `EADDRINUSE` (of bind or of
-    /// listen), `EACCES` and `EADDRNOTAVAIL`. No descriptor is left open.
-    pub fn bind(address: Address, backlog: i32) -> Result<Self> {
+    /// Binds and listens. Fails as socket(2), setsockopt(2), bind(2), listen(2) and getsockname(2) do, above all with
+    /// `EADDRINUSE` (of bind or of listen), `EACCES` and `EADDRNOTAVAIL`. Then no descriptor is left open.
+    pub fn bind(address: SocketAddrV4, backlog: i32) -> Result<Self> {
         let socket = syscalls::socket()?;
         // Lets a restarted server have its port back while old connections are in TIME_WAIT. SO_REUSEPORT would hide that
         // another server listens there.
         syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
-        // Accepted sockets inherit these two. Without the first, pipelined messages meet stalls of 40 ms (Nagle's
-        // algorithm against delayed acknowledgements); the second finds peers that are gone without a word.
+        // Accepted sockets inherit these. Without the first, pipelined messages meet stalls of 40 ms (Nagle's algorithm
+        // against delayed acknowledgements); the second finds peers that are gone without a word.
         syscalls::setsockopt(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
         syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
         syscalls::bind(&socket, address)?;
         syscalls::listen(&socket, backlog)?;
         let address = syscalls::getsockname(&socket)?;
-        Ok(Self { socket, address })
+        Ok(Self { socket, address, paused_until: None })
     }
 
     /// Where it listens, with the port that the kernel chose if none was asked for.
-    #[must_use]
-    pub fn address(&self) -> Address {
+    pub fn address(&self) -> SocketAddrV4 {
         self.address
     }
 
-    /// Takes one connection from the backlog.
-    #[must_use]
-    pub fn accept(&self) -> Accepted {
-        match syscalls::accept(&self.socket) {
-            Ok(socket) => Accepted::Connection(socket),
-            Err(error) => match error.errno {
-                libc::EAGAIN => Accepted::Nothing,
-                // accept(2): errors that were pending on the new connection, and one that a firewall refused.
+    /// Has the poller report that a client waits. Fails as [`Poller::add`] does.
+    pub fn register(&self, poller: &Poller) -> Result<()> {
+        poller.add(&self.socket, Source::Listener.into(), Interest::Readable)
+    }
+
+    /// Takes one connection from the backlog, if a client waits there and can be served now.
+    pub fn accept(&mut self, poller: &Poller) -> Option<OwnedFd> {
+        if self.is_paused() {
+            return None;
+        }
+        loop {
+            let error = match syscalls::accept(&self.socket) {
+                Ok(socket) => return Some(socket),
+                Err(error) => error,
+            };
+            match error.errno {
+                libc::EAGAIN => return None,
+                // accept(2): errors that were pending on the new connection, and one that a firewall refused. There may be
+                // others behind it.
                 libc::ECONNABORTED
                 | libc::EPERM
                 | libc::EPROTO
@@ -77,11 +75,42 @@ impl Listener {
                 | libc::EHOSTUNREACH
                 | libc::EOPNOTSUPP
                 | libc::ENETUNREACH
-                | libc::ETIMEDOUT => Accepted::Broken,
-                // EMFILE, ENFILE, ENOBUFS, ENOMEM. The listener stays readable, so without a pause the loop would spin.
-                // The same pause serves an errno that is not in the manual: it costs a moment, never the server.
-                _ => Accepted::Exhausted,
-            },
+                | libc::ETIMEDOUT => {}
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM: the clients wait in the backlog. The same pause serves an errno that is
+                // not in the manual: it costs a moment, never the server.
+                _ => {
+                    poller.remove(&self.socket);
+                    self.paused_until = Some(Instant::now() + PAUSE);
+                    return None;
+                }
+            }
         }
+    }
+
+    /// Whether it rests.
+    pub fn is_paused(&self) -> bool {
+        self.paused_until.is_some()
+    }
+
+    /// When to call [`Self::resume`] at the latest.
+    pub fn next_timer(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
+    /// Ends a pause, if there is one.
+    pub fn resume(&mut self, poller: &Poller) {
+        if !self.is_paused() {
+            return;
+        }
+        self.paused_until = match self.register(poller) {
+            // EEXIST: it could not be removed.
+            Ok(()) | Err(Error { errno: libc::EEXIST, .. }) => None,
+            Err(_) => Some(Instant::now() + PAUSE),
+        };
+    }
+
+    /// Closes it. Clients that still wait in the backlog are reset by the kernel.
+    pub fn close(self, poller: &Poller) {
+        poller.remove(&self.socket);
     }
 }

@@ -1,12 +1,15 @@
 //! How other threads speak to an I/O thread: a queue of commands, and a way to wake it.
 
+use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
 
+use crate::context::Source;
 use crate::error::Result;
 use crate::exchange::Request;
-use crate::poller::{Poller, Token, Waker};
+use crate::poller::{Poller, Waker};
 
 /// What an I/O thread can be told.
 #[derive(Debug)]
@@ -15,76 +18,66 @@ pub enum Command {
     Send(Request),
     /// Give up the send with this id.
     Cancel(u64),
-    /// Serve a connection that another thread has accepted.
+    /// Serve a connection that the first thread has accepted.
     Adopt(OwnedFd),
-    /// Try to accept again: a descriptor has been closed.
-    ResumeAccepting,
-    /// Another thread of the server has ended: look whether it was the last.
+    /// Serve what is ready now, then drop this.
+    CatchUp(Arc<CatchUp>),
+    /// Another thread of the server has ended.
     ThreadEnded,
-    /// Finish what has been begun, close everything at this moment at the latest, and end.
-    Stop(Instant),
+    /// Finish what has been begun, and end at the deadline at the latest.
+    Stop {
+        /// When to cut off what is left.
+        deadline: Instant,
+        /// Connections with these peers go on for now: sends of our own, which end by themselves.
+        spared: Vec<SocketAddrV4>,
+    },
 }
 
-/// The queue. It is closed when its thread ends.
+/// Shared by the threads that are to catch up with their events. The first thread is woken when all have dropped it.
 #[derive(Debug)]
-pub struct Mailbox {
-    queue: Mutex<Queue>,
-    waker: Waker,
+pub struct CatchUp(pub Arc<Waker>);
+
+impl Drop for CatchUp {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    commands: Vec<Command>,
-    closed: bool,
+/// The end for those who post.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    commands: Sender<Command>,
+    /// Ends the thread's wait.
+    pub waker: Arc<Waker>,
+}
+
+/// The thread's own end. Dropped, it refuses commands from then on.
+#[derive(Debug)]
+pub struct Inbox {
+    commands: Receiver<Command>,
+    waker: Arc<Waker>,
+}
+
+/// Both ends, with wake-ups through the poller. Fails as [`Waker::new`] does.
+pub fn mailbox(poller: &Poller) -> Result<(Mailbox, Inbox)> {
+    let waker = Arc::new(Waker::new(poller, Source::Waker.into())?);
+    let (sender, receiver) = mpsc::channel();
+    Ok((Mailbox { commands: sender, waker: Arc::clone(&waker) }, Inbox { commands: receiver, waker }))
 }
 
 impl Mailbox {
-    /// A mailbox whose wake-ups the poller reports under `token`.
-    ///
-    /// # Errors
-    /// Those of [`Waker::new`].
-    pub fn new(poller: &Poller, token: Token) -> Result<Self> {
-        Ok(Self { queue: Mutex::default(), waker: Waker::new(poller, token)? })
-    }
-
     /// Leaves a command; false if the thread has ended and will not take it.
     pub fn post(&self, command: Command) -> bool {
-        let mut queue = self.queue();
-        if queue.closed {
-            return false;
-        }
-        let asleep = queue.commands.is_empty();
-        queue.commands.push(command);
-        drop(queue);
-        // Behind an earlier command it is found anyway: one wake-up serves all until the thread takes them.
-        if asleep {
-            self.waker.wake();
-        }
-        true
+        let taken = self.commands.send(command).is_ok();
+        self.waker.wake();
+        taken
     }
+}
 
-    /// Takes all commands, in the order in which they were left.
-    pub fn take(&self) -> Vec<Command> {
-        // First: a command that comes in between is taken now and wakes the thread once in vain, never the other way round.
+impl Inbox {
+    /// Takes all commands, in the order they were posted.
+    pub fn take(&self) -> impl Iterator<Item = Command> {
         self.waker.reset();
-        std::mem::take(&mut self.queue().commands)
-    }
-
-    /// Refuses commands from now on.
-    pub fn close(&self) {
-        let mut queue = self.queue();
-        queue.closed = true;
-        queue.commands = Vec::new();
-    }
-
-    /// Whether its thread has ended.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.queue().closed
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        // Nothing in here can panic half-way, so the queue is sound even if its lock is said not to be.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.commands.try_iter()
     }
 }

@@ -1,15 +1,16 @@
 //! The sends that are not over yet: those on the wire, those that wait for their turn, and the deadlines of all.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
-use crate::address::Address;
+use slab::Slab;
+
+use crate::context::{Context, Source};
 use crate::error::{Error, Result};
 use crate::exchange::{Exchange, Progress, Request};
-use crate::poller::{Poller, Token};
 
-/// How many sends are on the wire at once. More is slower, not faster: 13,900 a second at 8, 13,200 at 512.
+/// How many sends are on the wire at once. More is slower, not faster: 13,900 per second at 8, 13,200 at 512.
 pub const MAX_IN_FLIGHT: usize = 64;
 
 /// How long to wait when all client ports are taken (`EADDRNOTAVAIL`; a closed one is reusable after a second), or all
@@ -28,10 +29,10 @@ pub struct Settled {
 /// The sends of one server.
 #[derive(Debug)]
 pub struct Sends {
-    destination: Address,
+    destination: SocketAddrV4,
     /// By id: ids grow, so the oldest is first, and any is found when it is given up.
     waiting: BTreeMap<u64, Request>,
-    in_flight: HashMap<RawFd, Exchange>,
+    in_flight: Slab<Exchange>,
     deadlines: BTreeSet<(Instant, u64)>,
     /// There was no client port or no descriptor: no new attempt before this moment.
     paused_until: Option<Instant>,
@@ -40,12 +41,11 @@ pub struct Sends {
 
 impl Sends {
     /// None yet. They will connect to `destination`.
-    #[must_use]
-    pub fn new(destination: Address) -> Self {
+    pub fn new(destination: SocketAddrV4) -> Self {
         Self {
             destination,
             waiting: BTreeMap::new(),
-            in_flight: HashMap::new(),
+            in_flight: Slab::new(),
             deadlines: BTreeSet::new(),
             paused_until: None,
             settled: Vec::new(),
@@ -59,87 +59,102 @@ impl Sends {
     }
 
     /// Puts the next send on the wire; false if none waits or none may start now.
-    pub fn start_next(&mut self, poller: &Poller, buffer: &mut [u8]) -> bool {
+    pub fn start_next(&mut self, context: &mut Context) -> bool {
         if self.paused_until.is_some() || self.in_flight.len() >= MAX_IN_FLIGHT {
             return false;
         }
         let Some((_, request)) = self.waiting.pop_first() else { return false };
-        self.start(request, poller, buffer);
+        match Exchange::open(request, self.destination) {
+            Ok(exchange) => {
+                let slot = self.in_flight.insert(exchange);
+                self.ready(context, slot);
+            }
+            Err((error, request)) => self.retry_or_fail(error, request),
+        }
         true
     }
 
-    fn start(&mut self, request: Request, poller: &Poller, buffer: &mut [u8]) {
-        match Exchange::open(request, self.destination) {
-            Ok(exchange) => {
-                let fd = exchange.as_fd().as_raw_fd();
-                self.in_flight.insert(fd, exchange);
-                self.ready(poller, fd, buffer);
-            }
-            Err((Error { errno: libc::EADDRNOTAVAIL, .. }, request)) => {
-                self.waiting.insert(request.id, request);
-                self.paused_until = Some(Instant::now() + RETRY);
-            }
+    fn retry_or_fail(&mut self, error: Error, request: Request) {
+        let may_retry = match error.errno {
+            libc::EADDRNOTAVAIL => true,
             // Those on the wire give their descriptors back. Where there is none, waiting would be in vain.
-            Err((Error { errno: libc::EMFILE | libc::ENFILE, .. }, request)) if !self.in_flight.is_empty() => {
-                self.waiting.insert(request.id, request);
-                self.paused_until = Some(Instant::now() + RETRY);
-            }
-            Err((error, request)) => self.settle(request.id, request.deadline, Err(error)),
+            libc::EMFILE | libc::ENFILE => !self.in_flight.is_empty(),
+            _ => false,
+        };
+        if may_retry {
+            self.waiting.insert(request.id, request);
+            self.paused_until = Some(Instant::now() + RETRY);
+        } else {
+            self.settle(&request, Err(error));
         }
     }
 
     /// Goes on with a send about which an event came.
-    pub fn ready(&mut self, poller: &Poller, fd: RawFd, buffer: &mut [u8]) {
-        let Some(exchange) = self.in_flight.get_mut(&fd) else { return };
-        let interest = match exchange.ready(buffer) {
-            Progress::Done(result) => return self.finish(fd, result),
+    pub fn ready(&mut self, context: &mut Context, slot: usize) {
+        let Some(exchange) = self.in_flight.get_mut(slot) else { return };
+        let interest = match exchange.advance(&mut context.buffer) {
             Progress::WaitFor(interest) => interest,
+            Progress::Done(Err(error)) if exchange.is_connecting() => {
+                let request = self.remove(context, slot);
+                return self.retry_or_fail(error, request);
+            }
+            Progress::Done(result) => return self.finish(context, slot, result),
         };
+        let token = Source::Exchange(slot).into();
         let registered = match exchange.interest {
             Some(registered) if registered == interest => return,
-            Some(_) => poller.modify(&*exchange, token(fd), interest),
-            None => poller.add(&*exchange, token(fd), interest),
+            Some(_) => context.poller.modify(&*exchange, token, interest),
+            None => context.poller.add(&*exchange, token, interest),
         };
         exchange.interest = Some(interest);
         if let Err(error) = registered {
-            self.finish(fd, Err(error));
+            self.finish(context, slot, Err(error));
         }
     }
 
     /// Gives up a send, if it is not over yet.
-    pub fn cancel(&mut self, id: u64) {
-        self.give_up(id, libc::ECANCELED);
+    pub fn cancel(&mut self, context: &Context, id: u64) {
+        self.give_up(context, id, libc::ECANCELED);
+    }
+
+    /// Gives up all sends.
+    pub fn cancel_all(&mut self, context: &Context) {
+        while let Some(&(_, id)) = self.deadlines.first() {
+            self.cancel(context, id);
+        }
     }
 
     /// Gives up the sends whose deadline has passed, and ends a pause that is over.
-    pub fn run_timers(&mut self, now: Instant) {
+    pub fn run_timers(&mut self, context: &mut Context, now: Instant) {
         if self.paused_until.is_some_and(|until| until <= now) {
             self.paused_until = None;
         }
         while let Some(&(deadline, id)) = self.deadlines.first()
             && deadline <= now
         {
-            self.give_up(id, libc::ETIMEDOUT);
+            self.give_up(context, id, libc::ETIMEDOUT);
         }
     }
 
     /// When to call [`Self::run_timers`].
-    #[must_use]
     pub fn next_timer(&self) -> Option<Instant> {
         let deadline = self.deadlines.first().map(|&(deadline, _)| deadline);
         deadline.into_iter().chain(self.paused_until).min()
     }
 
     /// Whether every send is over.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.in_flight.is_empty()
+        self.deadlines.is_empty()
     }
 
     /// Whether a send still needs the listener.
-    #[must_use]
     pub fn is_any_unconnected(&self) -> bool {
-        !self.waiting.is_empty() || self.in_flight.values().any(Exchange::is_connecting)
+        !self.waiting.is_empty() || self.in_flight.iter().any(|(_, exchange)| exchange.is_connecting())
+    }
+
+    /// The addresses of those on the wire.
+    pub fn addresses(&self) -> Vec<SocketAddrV4> {
+        self.in_flight.iter().filter_map(|(_, exchange)| exchange.address().ok()).collect()
     }
 
     /// The sends that are over, each once.
@@ -148,37 +163,31 @@ impl Sends {
     }
 
     /// Ends a send before its time, with the system call it was waiting in.
-    fn give_up(&mut self, id: u64, errno: i32) {
-        if let Some((&fd, exchange)) = self.in_flight.iter().find(|(_, exchange)| exchange.id() == id) {
+    fn give_up(&mut self, context: &Context, id: u64, errno: i32) {
+        if let Some(request) = self.waiting.remove(&id) {
+            self.settle(&request, Err(Error { errno, syscall: "connect" }));
+        } else if let Some((slot, exchange)) = self.in_flight.iter().find(|(_, exchange)| exchange.request.id == id) {
             exchange.abort();
             let syscall = exchange.waits_in();
-            self.finish(fd, Err(Error { errno, syscall }));
-        } else if let Some(request) = self.waiting.remove(&id) {
-            self.settle(id, request.deadline, Err(Error { errno, syscall: "connect" }));
+            self.finish(context, slot, Err(Error { errno, syscall }));
         }
     }
 
-    fn finish(&mut self, fd: RawFd, result: Result<Vec<u8>>) {
-        if let Some(exchange) = self.in_flight.remove(&fd) {
-            self.settle(exchange.id(), exchange.deadline(), result);
+    fn finish(&mut self, context: &Context, slot: usize, result: Result<Vec<u8>>) {
+        let request = self.remove(context, slot);
+        self.settle(&request, result);
+    }
+
+    fn remove(&mut self, context: &Context, slot: usize) -> Request {
+        let exchange = self.in_flight.remove(slot);
+        if exchange.interest.is_some() {
+            context.poller.remove(&exchange);
         }
+        exchange.request
     }
 
-    fn settle(&mut self, id: u64, deadline: Instant, result: Result<Vec<u8>>) {
-        self.deadlines.remove(&(deadline, id));
-        self.settled.push(Settled { id, result });
+    fn settle(&mut self, request: &Request, result: Result<Vec<u8>>) {
+        self.deadlines.remove(&(request.deadline, request.id));
+        self.settled.push(Settled { id: request.id, result });
     }
-}
-
-/// Set in the token of a send's socket, to tell it from a connection's.
-const SEND: Token = 1 << 32;
-
-fn token(fd: RawFd) -> Token {
-    SEND | Token::from(fd.unsigned_abs())
-}
-
-/// The descriptor of a send's socket, if the token names one.
-#[must_use]
-pub fn descriptor(token: Token) -> Option<RawFd> {
-    if token & !Token::from(u32::MAX) == SEND { RawFd::try_from(token & Token::from(u32::MAX)).ok() } else { None }
 }

@@ -1,7 +1,10 @@
-//! What the I/O threads of one server and its handle know in common: the counters, and a few figures that are about all
-//! threads together.
+//! What the I/O threads of one server and its handle know in common: the configuration, the counters, and a few figures
+//! that are about all threads together.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use crate::server::Config;
 
 /// What a server has done since it started.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -12,89 +15,80 @@ pub struct Stats {
     pub total_bytes: u64,
     /// Connections open now.
     pub active_connections: u64,
-    /// Connections refused: over `max_connections`, or no memory to serve them.
+    /// Connections turned away: over `max_connections`, or no memory to serve them.
     pub rejected_connections: u64,
 }
 
 /// The counters of one I/O thread, on cache lines of their own.
 ///
 /// That thread is the only writer, so an update is a load and a store, not a locked instruction. They are relaxed: a
-/// client learns of an echo through the kernel, whose locks put the store before it.
+/// client learns of an echo through the kernel, whose locks put the store before it. They wrap: alone, one may be below
+/// zero, and the sum over all threads is right.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Counters {
-    connections: AtomicU64,
-    rejected: AtomicU64,
-    bytes: AtomicU64,
+    /// Connections taken on.
+    pub connections: Counter,
+    /// Connections turned away.
+    pub rejected: Counter,
+    /// Bytes echoed. Counted before `write`, or a client that has them could find them not yet counted.
+    pub bytes: Counter,
 }
 
-impl Counters {
-    /// One more connection is served.
-    pub fn opened(&self) {
-        add(&self.connections, 1);
+/// A number with one writer.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts up.
+    pub fn add(&self, amount: usize) {
+        self.0.store(self.get().wrapping_add(amount as u64), Relaxed);
     }
 
-    /// One that was counted, here or by the first thread, is not served after all: alone, this counter may be below zero.
-    pub fn not_opened(&self) {
-        add(&self.connections, 1_u64.wrapping_neg());
+    /// Takes back what was counted.
+    pub fn subtract(&self, amount: usize) {
+        self.0.store(self.get().wrapping_sub(amount as u64), Relaxed);
     }
 
-    /// One more connection was refused.
-    pub fn rejected(&self) {
-        add(&self.rejected, 1);
-    }
-
-    /// Bytes are about to be written. Said before `write`, or a client that has them would find them not yet counted.
-    pub fn writing(&self, bytes: usize) {
-        add(&self.bytes, bytes as u64);
-    }
-
-    /// Takes back what `write` did not take.
-    pub fn unwritten(&self, bytes: usize) {
-        self.bytes.store(self.bytes.load(Relaxed).wrapping_sub(bytes as u64), Relaxed);
+    /// The number now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }
 
-fn add(counter: &AtomicU64, amount: u64) {
-    counter.store(counter.load(Relaxed).wrapping_add(amount), Relaxed);
-}
-
-/// The figures of one server.
+/// What the threads of one server share.
 #[derive(Debug)]
 pub struct Shared {
-    counters: Box<[Counters]>,
+    /// How the server was started.
+    pub config: Config,
+    /// One for each thread.
+    pub counters: Box<[Arc<Counters>]>,
     /// Connections open now, from accept on.
     pub open: AtomicUsize,
     /// Bytes that all connections together owe their peers.
     pub unsent: AtomicUsize,
-    /// No connection can be accepted for want of descriptors or memory: whoever closes one says so.
-    pub accept_paused: AtomicBool,
+    /// The message of the first panic on an I/O thread.
+    pub panic: OnceLock<String>,
 }
 
 impl Shared {
-    /// Zeros, for so many threads.
-    #[must_use]
-    pub fn new(threads: usize) -> Self {
+    /// Zeros.
+    pub fn new(config: Config) -> Self {
         Self {
-            counters: (0..threads).map(|_| Counters::default()).collect(),
+            config,
+            counters: (0..config.threads.get()).map(|_| Arc::default()).collect(),
             open: AtomicUsize::new(0),
             unsent: AtomicUsize::new(0),
-            accept_paused: AtomicBool::new(false),
+            panic: OnceLock::new(),
         }
     }
 
-    /// The counters of the thread with this number, from 0.
-    #[must_use]
-    pub fn counters(&self, thread: usize) -> &Counters {
-        &self.counters[thread]
-    }
-
     /// All figures at this moment.
-    #[must_use]
     pub fn stats(&self) -> Stats {
-        let sum = |figure: fn(&Counters) -> &AtomicU64| {
-            self.counters.iter().map(|counters| figure(counters).load(Relaxed)).fold(0, u64::wrapping_add)
+        let sum = |counter: fn(&Counters) -> &Counter| {
+            self.counters.iter().map(|counters| counter(counters).get()).fold(0, u64::wrapping_add)
         };
+        // Read before the total: no one is to see more connections open than there ever were.
         let active_connections = self.open.load(Relaxed) as u64;
         Stats {
             total_connections: sum(|counters| &counters.connections),

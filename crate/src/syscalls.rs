@@ -1,78 +1,71 @@
-//! The system calls, one safe function each. This is the only room with unsafe code.
+//! The system calls, one safe function each. This is the only module with unsafe code.
 //!
-//! A descriptor is an [`OwnedFd`], so closing is dropping; borrowed ones come as [`BorrowedFd`], so none is used after
-//! its end. Every descriptor is made non-blocking and close-on-exec in the call that makes it: none can leak into a
-//! child process, whatever another thread forks in between.
+//! A descriptor is an [`OwnedFd`], so closing is dropping; borrowed ones come as `impl AsFd`, so none is used after its
+//! end. Every descriptor is made non-blocking and close-on-exec by the call that makes it: none can leak into a child
+//! process, whatever another thread forks in between.
 
 #![allow(unsafe_code)]
 
 use std::mem::{MaybeUninit, size_of};
+use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use libc::{c_int, c_void, sockaddr, sockaddr_in, socklen_t};
 
-use crate::address::Address;
 use crate::error::{Error, Result};
 
-/// Turns the C convention (-1 and `errno`) into a [`Result`].
-fn check(syscall: &'static str, returned: c_int) -> Result<c_int> {
-    if returned == -1 { Err(Error::last(syscall)) } else { Ok(returned) }
+/// The calling convention: a negative number says that `errno` has the reason.
+fn check<N: TryInto<usize>>(syscall: &'static str, returned: N) -> Result<usize> {
+    returned.try_into().map_err(|_| Error::last(syscall))
 }
 
-/// The same for the calls that return a count of bytes.
-fn check_count(syscall: &'static str, returned: isize) -> Result<usize> {
-    usize::try_from(returned).map_err(|_| Error::last(syscall))
-}
-
-/// Calls again as long as a signal interrupts (signal(7)).
-fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+/// The same for calls that a signal can interrupt: they are made again (signal(7)).
+fn retry<N: TryInto<usize>>(syscall: &'static str, mut call: impl FnMut() -> N) -> Result<usize> {
     loop {
-        match call() {
-            Err(Error { errno: libc::EINTR, .. }) => {}
-            result => return result,
+        match call().try_into() {
+            Ok(returned) => return Ok(returned),
+            Err(_) => match Error::last(syscall) {
+                Error { errno: libc::EINTR, .. } => {}
+                error => return Err(error),
+            },
         }
     }
 }
 
-fn own(fd: RawFd) -> OwnedFd {
+/// The same for calls that return a new descriptor.
+fn owned(returned: Result<usize>) -> Result<OwnedFd> {
     // SAFETY: every caller has the descriptor fresh from the kernel, and no one else has it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+    returned.map(|fd| unsafe { OwnedFd::from_raw_fd(RawFd::try_from(fd).expect("the kernel gave out an int")) })
 }
 
 /// A TCP socket over IPv4: socket(2).
 pub fn socket() -> Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: takes no pointer.
-    let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0) };
-    check("socket", fd).map(own)
+    owned(check("socket", unsafe { libc::socket(libc::AF_INET, kind, 0) }))
 }
 
-/// Sets a socket option whose value is a number: setsockopt(2).
-pub fn setsockopt(socket: impl AsFd, level: c_int, name: c_int, value: c_int) -> Result<()> {
-    setsockopt_value(socket, level, name, &value)
+/// Sets a socket option: setsockopt(2).
+pub fn setsockopt<T: Copy>(socket: impl AsFd, level: c_int, name: c_int, value: T) -> Result<()> {
+    let fd = socket.as_fd().as_raw_fd();
+    let value = ptr::from_ref(&value).cast::<c_void>();
+    // SAFETY: the pointer and the length describe a value that outlives the call; `T` is plain C data.
+    check("setsockopt", unsafe { libc::setsockopt(fd, level, name, value, length_of::<T>()) }).map(drop)
 }
 
 /// Makes the coming close abort the connection with a RST: `SO_LINGER` with zero seconds, socket(7).
 pub fn set_linger_zero(socket: impl AsFd) -> Result<()> {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    setsockopt_value(socket, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
-}
-
-fn setsockopt_value<T: Copy>(socket: impl AsFd, level: c_int, name: c_int, value: &T) -> Result<()> {
-    let fd = socket.as_fd().as_raw_fd();
-    // SAFETY: the pointer and the length describe `value`, which outlives the call; `T` is plain C data.
-    let returned =
-        unsafe { libc::setsockopt(fd, level, name, ptr::from_ref(value).cast::<c_void>(), length_of::<T>()) };
-    check("setsockopt", returned).map(drop)
+    setsockopt(socket, libc::SOL_SOCKET, libc::SO_LINGER, libc::linger { l_onoff: 1, l_linger: 0 })
 }
 
 /// Gives the socket its local address: bind(2).
-pub fn bind(socket: impl AsFd, address: Address) -> Result<()> {
-    let name = to_sockaddr(address);
+pub fn bind(socket: impl AsFd, address: SocketAddrV4) -> Result<()> {
     let fd = socket.as_fd().as_raw_fd();
-    // SAFETY: the pointer and the length describe `name`, which outlives the call.
-    let returned = unsafe { libc::bind(fd, ptr::from_ref(&name).cast::<sockaddr>(), length_of::<sockaddr_in>()) };
-    check("bind", returned).map(drop)
+    let name = to_sockaddr(address);
+    let name = ptr::from_ref(&name).cast::<sockaddr>();
+    // SAFETY: the pointer and the length describe a `sockaddr_in` that outlives the call.
+    check("bind", unsafe { libc::bind(fd, name, length_of::<sockaddr_in>()) }).map(drop)
 }
 
 /// Opens the socket for connections: listen(2).
@@ -81,14 +74,24 @@ pub fn listen(socket: impl AsFd, backlog: c_int) -> Result<()> {
     check("listen", unsafe { libc::listen(socket.as_fd().as_raw_fd(), backlog) }).map(drop)
 }
 
-/// The address that the socket is bound to: getsockname(2).
-pub fn getsockname(socket: impl AsFd) -> Result<Address> {
+/// The socket's own address: getsockname(2).
+pub fn getsockname(socket: impl AsFd) -> Result<SocketAddrV4> {
+    address_of("getsockname", libc::getsockname, socket)
+}
+
+/// The address of the socket's peer: getpeername(2).
+pub fn getpeername(socket: impl AsFd) -> Result<SocketAddrV4> {
+    address_of("getpeername", libc::getpeername, socket)
+}
+
+type AddressCall = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
+
+fn address_of(syscall: &'static str, call: AddressCall, socket: impl AsFd) -> Result<SocketAddrV4> {
     let fd = socket.as_fd().as_raw_fd();
     let mut name = MaybeUninit::<sockaddr_in>::zeroed();
     let mut length = length_of::<sockaddr_in>();
     // SAFETY: the kernel writes at most `length` bytes to `name`, which outlives the call.
-    let returned = unsafe { libc::getsockname(fd, name.as_mut_ptr().cast::<sockaddr>(), &raw mut length) };
-    check("getsockname", returned)?;
+    check(syscall, unsafe { call(fd, name.as_mut_ptr().cast::<sockaddr>(), &raw mut length) })?;
     // SAFETY: zeroed and then written by the kernel; `sockaddr_in` is valid for every pattern of bits.
     Ok(from_sockaddr(unsafe { name.assume_init() }))
 }
@@ -96,28 +99,22 @@ pub fn getsockname(socket: impl AsFd) -> Result<Address> {
 /// Takes one connection from the backlog: accept(2), in Linux's form with flags.
 pub fn accept(listener: impl AsFd) -> Result<OwnedFd> {
     let fd = listener.as_fd().as_raw_fd();
-    retry(|| {
-        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // SAFETY: null pointers say that the peer's address is not wanted.
-        check("accept", unsafe { libc::accept4(fd, ptr::null_mut(), ptr::null_mut(), flags) })
-    })
-    .map(own)
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: null pointers say that the peer's address is not wanted.
+    owned(retry("accept", || unsafe { libc::accept4(fd, ptr::null_mut(), ptr::null_mut(), flags) }))
 }
 
-/// Starts to connect, or asks how far it has come: connect(2).
-///
-/// `EINPROGRESS` and `EALREADY` mean that it is under way; a second call after its end says how it ended.
-pub fn connect(socket: impl AsFd, address: Address) -> Result<()> {
-    let name = to_sockaddr(address);
+/// Starts to connect, or asks how far it has come; true once it is connected: connect(2).
+pub fn connect(socket: impl AsFd, address: SocketAddrV4) -> Result<bool> {
     let fd = socket.as_fd().as_raw_fd();
-    let connected = retry(|| {
-        // SAFETY: the pointer and the length describe `name`, which outlives the call.
-        let returned =
-            unsafe { libc::connect(fd, ptr::from_ref(&name).cast::<sockaddr>(), length_of::<sockaddr_in>()) };
-        check("connect", returned)
-    });
-    match connected {
-        Ok(_) | Err(Error { errno: libc::EISCONN, .. }) => Ok(()),
+    let name = to_sockaddr(address);
+    let name = ptr::from_ref(&name).cast::<sockaddr>();
+    // SAFETY: the pointer and the length describe a `sockaddr_in` that outlives the call.
+    match retry("connect", || unsafe { libc::connect(fd, name, length_of::<sockaddr_in>()) }) {
+        Ok(_) | Err(Error { errno: libc::EISCONN, .. }) => Ok(true),
+        Err(Error { errno: libc::EINPROGRESS | libc::EALREADY, .. }) => Ok(false),
+        // connect(2): for a TCP socket it means that all client ports are taken, and nothing is under way.
+        Err(Error { errno: libc::EAGAIN, syscall }) => Err(Error { errno: libc::EADDRNOTAVAIL, syscall }),
         Err(error) => Err(error),
     }
 }
@@ -125,19 +122,15 @@ pub fn connect(socket: impl AsFd, address: Address) -> Result<()> {
 /// Reads what is there, at most the buffer's length; 0 is the end of input: read(2).
 pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     let fd = fd.as_fd().as_raw_fd();
-    retry(|| {
-        // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`, which is borrowed for us alone.
-        check_count("read", unsafe { libc::read(fd, buffer.as_mut_ptr().cast::<c_void>(), buffer.len()) })
-    })
+    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`, which is borrowed for us alone.
+    retry("read", || unsafe { libc::read(fd, buffer.as_mut_ptr().cast::<c_void>(), buffer.len()) })
 }
 
 /// Writes what there is room for, and says how much that was: write(2).
 pub fn write(fd: impl AsFd, data: &[u8]) -> Result<usize> {
     let fd = fd.as_fd().as_raw_fd();
-    retry(|| {
-        // SAFETY: the kernel reads `data.len()` bytes from `data`, which outlives the call.
-        check_count("write", unsafe { libc::write(fd, data.as_ptr().cast::<c_void>(), data.len()) })
-    })
+    // SAFETY: the kernel reads `data.len()` bytes from `data`, which outlives the call.
+    retry("write", || unsafe { libc::write(fd, data.as_ptr().cast::<c_void>(), data.len()) })
 }
 
 /// Ends our side of the connection, so that the peer reads an end: shutdown(2) with `SHUT_WR`.
@@ -147,24 +140,24 @@ pub fn shutdown_write(socket: impl AsFd) -> Result<()> {
 }
 
 /// How many bytes the peer has not acknowledged yet: `SIOCOUTQ` of tcp(7).
-pub fn unacknowledged(socket: impl AsFd) -> Result<usize> {
+pub fn unacknowledged(socket: impl AsFd) -> Result<u32> {
     let mut count: c_int = 0;
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: TIOCOUTQ (SIOCOUTQ is another name for it) writes one int to `count`, which outlives the call.
     check("ioctl", unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) })?;
-    Ok(usize::try_from(count).unwrap_or(0))
+    Ok(count.cast_unsigned())
 }
 
 /// A counter to wake a poller with: eventfd(2).
 pub fn eventfd() -> Result<OwnedFd> {
     // SAFETY: takes no pointer.
-    check("eventfd", unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) }).map(own)
+    owned(check("eventfd", unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) }))
 }
 
 /// A new epoll instance: `epoll_create1(2)`.
 pub fn epoll_create() -> Result<OwnedFd> {
     // SAFETY: takes no pointer.
-    check("epoll_create1", unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }).map(own)
+    owned(check("epoll_create1", unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }))
 }
 
 /// Adds, changes or removes a descriptor: `epoll_ctl(2)`.
@@ -175,12 +168,13 @@ pub fn epoll_ctl(epoll: impl AsFd, operation: c_int, fd: impl AsFd, mut event: l
 }
 
 /// Waits for events, at most `timeout` milliseconds (-1: without end), and says how many came: `epoll_wait(2)`.
+///
+/// A stop signal interrupts it (signal(7)). It is not made again, because by then the time may be over.
 pub fn epoll_wait(epoll: impl AsFd, events: &mut [libc::epoll_event], timeout: c_int) -> Result<usize> {
     let room = c_int::try_from(events.len()).unwrap_or(c_int::MAX);
     let epoll = epoll.as_fd().as_raw_fd();
     // SAFETY: the kernel writes at most `room` events to `events`, which is borrowed for us alone.
-    let returned = unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), room, timeout) };
-    check("epoll_wait", returned).map(|count| usize::try_from(count).unwrap_or(0))
+    check("epoll_wait", unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), room, timeout) })
 }
 
 /// Runs `body` with every signal blocked on the calling thread: `pthread_sigmask(3)`.
@@ -201,17 +195,17 @@ pub fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "AF_INET is 2")]
-fn to_sockaddr(address: Address) -> sockaddr_in {
+fn to_sockaddr(address: SocketAddrV4) -> sockaddr_in {
     sockaddr_in {
         sin_family: libc::AF_INET as libc::sa_family_t,
-        sin_port: address.port.to_be(),
-        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip) },
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
         sin_zero: [0; 8],
     }
 }
 
-fn from_sockaddr(name: sockaddr_in) -> Address {
-    Address { ip: name.sin_addr.s_addr.to_ne_bytes(), port: u16::from_be(name.sin_port) }
+fn from_sockaddr(name: sockaddr_in) -> SocketAddrV4 {
+    SocketAddrV4::new(name.sin_addr.s_addr.to_ne_bytes().into(), u16::from_be(name.sin_port))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "no option and no address is longer than a few bytes")]

@@ -7,14 +7,17 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use echo_node::connection::{Connection, Next, READ_SIZE, Workspace};
+use echo_node::connection::{Connection, Next, READ_SIZE};
+use echo_node::context::Context;
+use echo_node::error::Result;
 use echo_node::poller::Interest;
+use echo_node::server::Config;
 use echo_node::shared::Shared;
 
 struct Pair {
     connection: Connection,
     peer: UnixStream,
-    work: Workspace,
+    context: Context,
     shared: Arc<Shared>,
 }
 
@@ -22,15 +25,16 @@ fn pair() -> Pair {
     let (ours, peer) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     peer.set_nonblocking(true).unwrap();
-    let shared = Arc::new(Shared::new(1));
-    let work = Workspace::new(Arc::clone(&shared), 0);
-    Pair { connection: Connection::new(OwnedFd::from(ours), 0), peer, work, shared }
+    let shared = Arc::new(Shared::new(Config::default()));
+    let context = Context::new(&shared, 0).unwrap();
+    Pair { connection: Connection::new(OwnedFd::from(ours), 0), peer, context, shared }
 }
 
 impl Pair {
-    fn ready(&mut self) -> Next {
-        let next = self.connection.ready(&mut self.work);
-        if let Next::WaitFor(interest) = next {
+    /// What the connection wants next, or the error that says why there was nothing to do.
+    fn advance(&mut self) -> Result<Next> {
+        let next = self.connection.advance(&mut self.context);
+        if let Ok(Next::WaitFor(interest)) = next {
             self.connection.interest = interest;
         }
         next
@@ -41,7 +45,7 @@ impl Pair {
         let mut written = 0;
         while self.connection.interest == Interest::Readable {
             written += self.peer.write(&vec![7; READ_SIZE]).unwrap_or(0);
-            self.ready();
+            self.advance().unwrap();
         }
         written
     }
@@ -54,7 +58,7 @@ impl Pair {
 #[test]
 fn an_event_that_means_nothing_changes_nothing() {
     let mut pair = pair();
-    assert_eq!(pair.ready(), Next::WaitFor(Interest::Readable));
+    assert!(pair.advance().unwrap_err().would_block());
     assert_eq!(pair.shared.stats().total_bytes, 0);
 }
 
@@ -62,7 +66,7 @@ fn an_event_that_means_nothing_changes_nothing() {
 fn one_call_echoes_one_message() {
     let mut pair = pair();
     pair.peer.write_all(b"hello").unwrap();
-    assert_eq!(pair.ready(), Next::WaitFor(Interest::Readable));
+    assert_eq!(pair.advance(), Ok(Next::WaitFor(Interest::Readable)));
     assert_eq!(pair.take(), 5);
     assert_eq!(pair.shared.stats().total_bytes, 5);
 }
@@ -73,12 +77,12 @@ fn while_something_is_owed_it_waits_to_write_and_does_not_read() {
     let written = pair.fill();
     let owed = pair.shared.unsent.load(Relaxed);
     assert!(owed > 0 && owed <= READ_SIZE, "{owed} bytes are owed");
-    assert_eq!(pair.ready(), Next::WaitFor(Interest::Writable));
+    assert!(pair.advance().unwrap_err().would_block());
 
     let mut received = 0;
     while received < written {
         received += pair.take();
-        pair.ready();
+        let _ = pair.advance();
     }
     assert_eq!(pair.connection.interest, Interest::Readable);
     assert_eq!(pair.shared.unsent.load(Relaxed), 0);
@@ -90,8 +94,8 @@ fn the_end_of_input_closes_it() {
     let mut pair = pair();
     pair.peer.write_all(b"the last").unwrap();
     pair.peer.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(pair.ready(), Next::WaitFor(Interest::Readable));
-    assert_eq!(pair.ready(), Next::Close);
+    assert_eq!(pair.advance(), Ok(Next::WaitFor(Interest::Readable)));
+    assert_eq!(pair.advance(), Ok(Next::Close));
     assert_eq!(pair.take(), 8);
 }
 
@@ -99,39 +103,22 @@ fn the_end_of_input_closes_it() {
 fn a_peer_that_is_gone_closes_it() {
     let mut pair = pair();
     pair.fill();
-    drop(pair.peer);
-    // EPIPE, which ends a process that has not seen to SIGPIPE: Rust's own have.
-    assert_eq!(pair.connection.ready(&mut pair.work), Next::Close);
+    pair.peer.shutdown(Shutdown::Both).unwrap();
+    // It ends a process that has not seen to SIGPIPE: Rust's own have.
+    assert_eq!(pair.advance().unwrap_err().errno, libc::EPIPE);
     assert!(pair.shared.unsent.load(Relaxed) > 0, "it owes until it is dropped");
     drop(pair.connection);
     assert_eq!(pair.shared.unsent.load(Relaxed), 0);
 }
 
 #[test]
-fn draining_it_echoes_what_has_arrived_and_closes() {
+fn draining_it_echoes_what_has_arrived_and_lingers() {
     let mut pair = pair();
     pair.peer.write_all(b"in time").unwrap();
     assert_eq!(pair.connection.drain(), Interest::Both);
-    assert_eq!(pair.ready(), Next::WaitFor(Interest::Both));
+    assert_eq!(pair.advance(), Ok(Next::WaitFor(Interest::Both)));
     assert_eq!(pair.take(), 7);
-    assert_eq!(pair.ready(), Next::Close);
-}
-
-#[test]
-fn draining_it_waits_for_a_peer_that_has_not_read_all() {
-    let mut pair = pair();
-    pair.peer.write_all(b"in time").unwrap();
-    pair.connection.drain();
-    pair.ready();
-    // Not read yet: our side is ended, and what the peer still says is dropped.
-    assert_eq!(pair.ready(), Next::WaitFor(Interest::Readable));
-    pair.peer.write_all(b"too late").unwrap();
-    assert_eq!(pair.ready(), Next::WaitFor(Interest::Readable));
-    assert_eq!(pair.take(), 7);
-    assert_eq!(pair.take(), 0);
-    pair.peer.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(pair.ready(), Next::Close);
-    assert_eq!(pair.shared.stats().total_bytes, 7);
+    assert_eq!(pair.advance(), Ok(Next::Linger));
 }
 
 #[test]
@@ -139,6 +126,6 @@ fn while_all_owe_too_much_reads_are_small() {
     let mut pair = pair();
     pair.shared.unsent.store(echo_node::connection::UNSENT_LIMIT + 1, Relaxed);
     pair.peer.write_all(&[1; 10_000]).unwrap();
-    pair.ready();
+    pair.advance().unwrap();
     assert_eq!(pair.shared.stats().total_bytes, echo_node::connection::READ_SIZE_WHEN_SHORT as u64);
 }

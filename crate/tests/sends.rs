@@ -4,16 +4,17 @@ mod support;
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echo_node::address::Address;
+use echo_node::context::{Context, Source};
 use echo_node::error::{Error, Result};
 use echo_node::exchange::Request;
-use echo_node::poller::Poller;
 use echo_node::sends::{Sends, Settled};
 use echo_node::server::{Config, Event};
+use echo_node::shared::Shared;
 use support::{Running, noise, start};
 
 const AMPLE: Duration = Duration::from_secs(60);
@@ -62,7 +63,7 @@ fn what_comes_back_is_what_the_peer_wrote() {
         stream.write_all(b"something else").unwrap();
         request
     });
-    let settled = exchange(Address { ip: Address::LOOPBACK, port }, b"a question");
+    let settled = exchange(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), b"a question");
     assert_eq!(settled.result.unwrap(), b"something else");
     assert_eq!(peer.join().unwrap(), "a question");
 }
@@ -70,24 +71,23 @@ fn what_comes_back_is_what_the_peer_wrote() {
 #[test]
 fn a_refused_connection_is_an_error_of_connect() {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-    let settled = exchange(Address { ip: Address::LOOPBACK, port }, b"anyone?");
+    let settled = exchange(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), b"anyone?");
     assert_eq!(settled.result, Err(Error { errno: libc::ECONNREFUSED, syscall: "connect" }));
 }
 
 /// Carries one send out without a server of ours.
-fn exchange(to: Address, data: &[u8]) -> Settled {
-    let mut poller = Poller::new().unwrap();
+fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
+    let mut context = Context::new(&Arc::new(Shared::new(Config::default())), 0).unwrap();
     let mut sends = Sends::new(to);
-    let mut buffer = [0; 4096];
     sends.push(Request { id: 1, data: data.into(), deadline: Instant::now() + AMPLE });
-    sends.start_next(&poller, &mut buffer);
+    sends.start_next(&mut context);
     loop {
         if let Some(settled) = sends.take_settled().pop() {
             return settled;
         }
-        for index in 0..poller.wait(Some(AMPLE)).unwrap() {
-            let fd = echo_node::sends::descriptor(poller.token(index)).unwrap();
-            sends.ready(&poller, fd, &mut buffer);
+        for index in 0..context.poller.wait(Some(AMPLE)).unwrap() {
+            let Source::Exchange(slot) = context.poller.token(index).into() else { panic!("there is only a send") };
+            sends.ready(&mut context, slot);
         }
     }
 }

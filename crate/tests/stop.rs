@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echo_node::address::Address;
 use echo_node::server::{Config, Event};
 use support::{echo, noise, start, wait_until, write_until_blocked};
 
@@ -160,7 +159,7 @@ fn dropping_a_server_frees_its_port_at_once() {
     drop(running);
     let again = start(&Config { address, ..Config::default() });
     echo(&again.connect(), b"again");
-    assert_eq!(again.server.address(), Address { ..address });
+    assert_eq!(again.server.address(), address);
 }
 
 #[test]

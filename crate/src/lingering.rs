@@ -1,0 +1,125 @@
+//! The lingering close: our side is ended, and the socket is closed when that can no longer harm what is on its way.
+//!
+//! Closing a socket with unread input sends a RST, which can destroy what the peer has not read yet (RFC 1122, 4.2.2.13). So
+//! input is read and dropped meanwhile.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use crate::context::{Context, Source};
+use crate::poller::Interest;
+use crate::syscalls;
+
+/// How long a client that is turned away may take to read its end.
+const TIME: Duration = Duration::from_secs(1);
+
+/// How many sockets may linger at once of those that were turned away: each holds a descriptor.
+const MOST_TURNED_AWAY: usize = 256;
+
+/// How often to look whether the peers have acknowledged everything: the kernel has no event for it.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How many sockets to close in one turn of the loop, so that other connections have theirs.
+const CLOSES_PER_TURN: usize = 256;
+
+/// The sockets of one thread that are about to be closed.
+#[derive(Debug, Default)]
+pub struct Lingering {
+    sockets: Slab<Ending>,
+    turned_away: usize,
+    /// When to call [`Self::look`] next, while there is anything to look at.
+    pub next_look: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Ending {
+    socket: OwnedFd,
+    /// Turned away, it was never counted as open, and is closed at this moment. Otherwise the stop has a deadline.
+    turned_away_until: Option<Instant>,
+}
+
+impl Lingering {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.sockets.is_empty()
+    }
+
+    /// Closes a drained connection as soon as its peer has acknowledged everything, or has ended its side.
+    pub fn end(&mut self, context: &Context, socket: OwnedFd) {
+        if syscalls::unacknowledged(&socket).is_ok_and(|count| count > 0) {
+            self.add(context, Ending { socket, turned_away_until: None });
+        } else {
+            context.shared.open.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Ends a connection that is not served, and was never counted as open. Its first message may still be on its way, so
+    /// only the peer's end, or the time, closes it.
+    pub fn turn_away(&mut self, context: &mut Context, socket: OwnedFd) {
+        if self.turned_away < MOST_TURNED_AWAY {
+            self.turned_away += 1;
+            self.add(context, Ending { socket, turned_away_until: Some(Instant::now() + TIME) });
+        } else {
+            // Whatever the two say, the socket is closed next.
+            let _ = syscalls::shutdown_write(&socket);
+            let _ = syscalls::read(&socket, &mut context.buffer);
+        }
+    }
+
+    fn add(&mut self, context: &Context, ending: Ending) {
+        let slot = self.sockets.insert(ending);
+        let socket = &self.sockets[slot].socket;
+        let registered = syscalls::shutdown_write(socket)
+            .and_then(|()| context.poller.add(socket, Source::Lingering(slot).into(), Interest::Readable));
+        if registered.is_err() {
+            self.close(context, slot);
+        } else {
+            self.next_look.get_or_insert_with(|| Instant::now() + LOOK_INTERVAL);
+        }
+    }
+
+    /// Drops the input of a socket about which an event came; closes it at the end of input.
+    pub fn ready(&mut self, context: &mut Context, slot: usize) {
+        let Some(ending) = self.sockets.get(slot) else { return };
+        match syscalls::read(&ending.socket, &mut context.buffer) {
+            Ok(1..) => {}
+            Err(error) if error.would_block() => {}
+            _ => self.close(context, slot),
+        }
+    }
+
+    /// Closes the sockets that are done. While the server stops nobody waits for the ends of clients that were turned away.
+    pub fn look(&mut self, context: &mut Context, is_stopping: bool) {
+        let now = Instant::now();
+        let is_done = |ending: &Ending| {
+            ending.turned_away_until.is_some_and(|end| end <= now)
+                || ((ending.turned_away_until.is_none() || is_stopping)
+                    && syscalls::unacknowledged(&ending.socket).is_ok_and(|count| count == 0))
+        };
+        let done = self.sockets.iter().filter(|(_, ending)| is_done(ending)).map(|(slot, _)| slot);
+        let done: Vec<_> = done.take(CLOSES_PER_TURN).collect();
+        self.next_look = Some(if done.len() < CLOSES_PER_TURN { now + LOOK_INTERVAL } else { now });
+        for slot in done {
+            // What has arrived meanwhile is read, so that closing sends no RST.
+            self.ready(context, slot);
+            self.close(context, slot);
+        }
+        if self.is_empty() {
+            self.next_look = None;
+        }
+    }
+
+    fn close(&mut self, context: &Context, slot: usize) {
+        let Some(ending) = self.sockets.try_remove(slot) else { return };
+        context.poller.remove(&ending.socket);
+        // Counted before it is closed, or a client that saw the end would find it still open.
+        if ending.turned_away_until.is_some() {
+            self.turned_away -= 1;
+        } else {
+            context.shared.open.fetch_sub(1, Relaxed);
+        }
+    }
+}
