@@ -5,14 +5,16 @@
 //! up and taken again in between.
 
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::busy_poll::BusyPoll;
 use crate::connections::Connections;
 use crate::context::{Context, Source};
+use crate::deadline::Deadline;
 use crate::front::Front;
-use crate::mailbox::{Command, Inbox};
+use crate::mailbox::{CatchUp, Command, Inbox};
 use crate::sends::Settled;
 
 /// How long to wait after an error of `epoll_wait(2)` that ought not to exist, so that it cannot make the loop spin.
@@ -28,7 +30,7 @@ const BULK: u64 = 16 * 1024;
 /// How far the stop is.
 #[derive(Debug)]
 struct Stop {
-    deadline: Instant,
+    deadline: Deadline,
     stage: Stage,
 }
 
@@ -51,6 +53,8 @@ pub struct EventLoop {
     /// The first thread has it.
     front: Option<Front>,
     busy_poll: BusyPoll,
+    /// To be dropped when what was ready at the last commands has been served.
+    catching_up: Vec<Arc<CatchUp>>,
     stop: Option<Stop>,
 }
 
@@ -60,7 +64,7 @@ impl EventLoop {
         let config = &context.shared.config;
         let connections = Connections::new(config.idle_timeout);
         let busy_poll = BusyPoll::new(config.busy_poll);
-        Self { context, inbox, connections, front, busy_poll, stop: None }
+        Self { context, inbox, connections, front, busy_poll, catching_up: Vec::new(), stop: None }
     }
 
     /// Serves until it is told to stop, and says after each turn which sends are over.
@@ -79,6 +83,7 @@ impl EventLoop {
             }
             let is_over = self.advance_stop();
             if let Some(front) = &mut self.front {
+                front.decide(&mut self.context, &mut self.connections);
                 if is_over {
                     front.sends.cancel_all(&self.context);
                 }
@@ -110,7 +115,7 @@ impl EventLoop {
         }
     }
 
-    /// Serves what is ready: first the open connections, then those who wait for a place, then the commands.
+    /// Serves what is ready: first the open connections, then the clients in the backlog, then the commands.
     fn serve(&mut self, events: usize) {
         let (mut has_clients, mut has_commands) = (false, false);
         for index in 0..events {
@@ -134,16 +139,14 @@ impl EventLoop {
         if has_commands {
             self.carry_out_commands();
         }
-        if let Some(front) = &mut self.front {
-            front.decide(&mut self.context, &mut self.connections);
-        }
     }
 
     fn carry_out_commands(&mut self) {
+        self.catching_up.clear();
         for command in self.inbox.take().collect::<Vec<_>>() {
             match (command, &mut self.front) {
                 (Command::Adopt(socket), _) => self.connections.adopt(&self.context, socket),
-                (Command::CatchUp(done), _) => drop(done),
+                (Command::CatchUp(done), _) => self.catching_up.push(done),
                 (Command::Stop { deadline, spared }, _) => self.begin_stop(deadline, spared),
                 (Command::Send(request), Some(front)) => front.sends.push(request),
                 (Command::Cancel(id), Some(front)) => front.sends.cancel(&self.context, id),
@@ -152,10 +155,14 @@ impl EventLoop {
                 (Command::Send(_) | Command::Cancel(_) | Command::ThreadEnded, None) => {}
             }
         }
+        if !self.catching_up.is_empty() {
+            // The poller reports in the order in which things became ready: this wake-up comes after all that is ready now.
+            self.inbox.waker.wake();
+        }
     }
 
     fn next_timer(&self) -> Option<Instant> {
-        let stop = self.stop.as_ref().map(|stop| stop.deadline);
+        let stop = self.stop.as_ref().map(|stop| stop.deadline.at);
         let front = self.front.as_ref().and_then(Front::next_timer);
         [stop, front, self.connections.next_timer()].into_iter().flatten().min()
     }
@@ -170,12 +177,12 @@ impl EventLoop {
 
     /// Begins a stop, or shortens it.
     fn begin_stop(&mut self, deadline: Instant, spared: Vec<SocketAddrV4>) {
-        let stop = self.stop.get_or_insert(Stop { deadline, stage: Stage::Accepting });
-        stop.deadline = stop.deadline.min(deadline);
+        let stop = self.stop.get_or_insert(Stop { deadline: Deadline::new(deadline), stage: Stage::Accepting });
+        stop.deadline.shorten(deadline);
         match &self.front {
             None => self.connections.drain(spared),
             Some(front) if stop.stage > Stage::Accepting => {
-                front.stop_others(stop.deadline, &spared_in(stop.stage, front));
+                front.stop_others(stop.deadline.at, &spared_in(stop.stage, front));
             }
             Some(_) => {}
         }
@@ -187,7 +194,7 @@ impl EventLoop {
     /// thread ends last: its end cuts the others off, and only it hears that a stop is to be shortened.
     fn advance_stop(&mut self) -> bool {
         let Some(stop) = &mut self.stop else { return false };
-        if stop.deadline <= Instant::now() {
+        if stop.deadline.has_passed(Instant::now()) {
             return true;
         }
         let Some(front) = &mut self.front else { return self.connections.is_empty() };
@@ -200,7 +207,7 @@ impl EventLoop {
         if stage > stop.stage {
             stop.stage = stage;
             let spared = spared_in(stage, front);
-            front.stop_others(stop.deadline, &spared);
+            front.stop_others(stop.deadline.at, &spared);
             self.connections.drain(spared);
         }
         stop.stage == Stage::Draining && has_accepted && self.connections.is_empty() && front.is_last()

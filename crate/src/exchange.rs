@@ -3,8 +3,8 @@
 
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
 
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::poller::Interest;
 use crate::syscalls;
@@ -17,7 +17,7 @@ pub struct Request {
     /// What to write. May be empty: that is a connection without a byte.
     pub data: Vec<u8>,
     /// When to give it up.
-    pub deadline: Instant,
+    pub deadline: Deadline,
 }
 
 /// How far an exchange is.
@@ -133,6 +133,11 @@ impl Exchange {
     fn write_and_read(&mut self, buffer: &mut [u8]) -> Result<bool> {
         match syscalls::write(&self.socket, &self.request.data[self.written..]) {
             Err(error) if error.would_block() => {}
+            // The server has ended the connection, and takes no more. What it wrote before is still to be read.
+            Err(Error { errno: libc::EPIPE, .. }) => {
+                self.stage = Stage::Reading;
+                return self.read(buffer);
+            }
             result => self.written += result?,
         }
         if self.written < self.request.data.len() {

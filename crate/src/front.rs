@@ -80,14 +80,21 @@ impl Front {
     }
 
     /// Decides about the connections over the limit once all threads have served the ends that came before them.
+    ///
+    /// It takes on as many as there is room for. Only if that is none it turns them away: each that it takes on may have
+    /// ended already, and the next one may be the same client again.
     pub fn decide(&mut self, context: &mut Context, connections: &mut Connections) {
-        if let Some((_, count)) = self.catch_up.take_if(|(catch_up, _)| catch_up.strong_count() == 0) {
-            for socket in self.waiting.drain(..count).collect::<Vec<_>>() {
-                if has_room(context) {
+        if let Some((_, mut count)) = self.catch_up.take_if(|(catch_up, _)| catch_up.strong_count() == 0) {
+            if has_room(context) {
+                while has_room(context)
+                    && let Some(socket) = self.waiting.pop_front()
+                {
                     self.admit(context, connections, socket);
-                } else {
-                    connections.turn_away(context, socket);
                 }
+                count = 0;
+            }
+            for socket in self.waiting.drain(..count) {
+                connections.turn_away(context, socket);
             }
         }
         if self.catch_up.is_none() && !self.waiting.is_empty() {

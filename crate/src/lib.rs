@@ -10,6 +10,7 @@ pub mod busy_poll;
 pub mod connection;
 pub mod connections;
 pub mod context;
+pub mod deadline;
 pub mod error;
 pub mod event_loop;
 pub mod exchange;

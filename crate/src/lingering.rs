@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::context::{Context, Source};
+use crate::deadline::Deadline;
 use crate::poller::Interest;
 use crate::syscalls;
 
@@ -38,7 +39,7 @@ pub struct Lingering {
 struct Ending {
     socket: OwnedFd,
     /// Turned away, it was never counted as open, and is closed at this moment. Otherwise the stop has a deadline.
-    turned_away_until: Option<Instant>,
+    turned_away_until: Option<Deadline>,
 }
 
 impl Lingering {
@@ -61,7 +62,7 @@ impl Lingering {
     pub fn turn_away(&mut self, context: &mut Context, socket: OwnedFd) {
         if self.turned_away < MOST_TURNED_AWAY {
             self.turned_away += 1;
-            self.add(context, Ending { socket, turned_away_until: Some(Instant::now() + TIME) });
+            self.add(context, Ending { socket, turned_away_until: Some(Deadline::new(Instant::now() + TIME)) });
         } else {
             // Whatever the two say, the socket is closed next.
             let _ = syscalls::shutdown_write(&socket);
@@ -94,12 +95,12 @@ impl Lingering {
     /// Closes the sockets that are done. While the server stops nobody waits for the ends of clients that were turned away.
     pub fn look(&mut self, context: &mut Context, is_stopping: bool) {
         let now = Instant::now();
-        let is_done = |ending: &Ending| {
-            ending.turned_away_until.is_some_and(|end| end <= now)
+        let is_done = |ending: &mut Ending| {
+            ending.turned_away_until.as_mut().is_some_and(|deadline| deadline.has_passed(now))
                 || ((ending.turned_away_until.is_none() || is_stopping)
                     && syscalls::unacknowledged(&ending.socket).is_ok_and(|count| count == 0))
         };
-        let done = self.sockets.iter().filter(|(_, ending)| is_done(ending)).map(|(slot, _)| slot);
+        let done = self.sockets.iter_mut().filter_map(|(slot, ending)| is_done(ending).then_some(slot));
         let done: Vec<_> = done.take(CLOSES_PER_TURN).collect();
         self.next_look = Some(if done.len() < CLOSES_PER_TURN { now + LOOK_INTERVAL } else { now });
         for slot in done {

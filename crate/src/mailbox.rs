@@ -55,7 +55,8 @@ pub struct Mailbox {
 #[derive(Debug)]
 pub struct Inbox {
     commands: Receiver<Command>,
-    waker: Arc<Waker>,
+    /// Makes the thread's own next wait return.
+    pub waker: Arc<Waker>,
 }
 
 /// Both ends, with wake-ups through the poller. Fails as [`Waker::new`] does.

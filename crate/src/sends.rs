@@ -54,7 +54,7 @@ impl Sends {
 
     /// Takes a send on. It starts with the next [`Self::start_next`].
     pub fn push(&mut self, request: Request) {
-        self.deadlines.insert((request.deadline, request.id));
+        self.deadlines.insert((request.deadline.at, request.id));
         self.waiting.insert(request.id, request);
     }
 
@@ -132,8 +132,29 @@ impl Sends {
         while let Some(&(deadline, id)) = self.deadlines.first()
             && deadline <= now
         {
-            self.give_up(context, id, libc::ETIMEDOUT);
+            self.expire(context, id, now);
         }
+    }
+
+    /// Gives up a send at its deadline, unless what has come in meanwhile is all that it waits for.
+    fn expire(&mut self, context: &mut Context, id: u64, now: Instant) {
+        if let Some(slot) = self.slot(id) {
+            self.ready(context, slot);
+        }
+        let request = match self.slot(id) {
+            Some(slot) => &mut self.in_flight[slot].request,
+            None => match self.waiting.get_mut(&id) {
+                Some(request) => request,
+                None => return,
+            },
+        };
+        let before = request.deadline.at;
+        if request.deadline.has_passed(now) {
+            return self.give_up(context, id, libc::ETIMEDOUT);
+        }
+        let put_off = request.deadline.at;
+        self.deadlines.remove(&(before, id));
+        self.deadlines.insert((put_off, id));
     }
 
     /// When to call [`Self::run_timers`].
@@ -166,11 +187,16 @@ impl Sends {
     fn give_up(&mut self, context: &Context, id: u64, errno: i32) {
         if let Some(request) = self.waiting.remove(&id) {
             self.settle(&request, Err(Error { errno, syscall: "connect" }));
-        } else if let Some((slot, exchange)) = self.in_flight.iter().find(|(_, exchange)| exchange.request.id == id) {
+        } else if let Some(slot) = self.slot(id) {
+            let exchange = &self.in_flight[slot];
             exchange.abort();
             let syscall = exchange.waits_in();
             self.finish(context, slot, Err(Error { errno, syscall }));
         }
+    }
+
+    fn slot(&self, id: u64) -> Option<usize> {
+        self.in_flight.iter().find(|(_, exchange)| exchange.request.id == id).map(|(slot, _)| slot)
     }
 
     fn finish(&mut self, context: &Context, slot: usize, result: Result<Vec<u8>>) {
@@ -187,7 +213,7 @@ impl Sends {
     }
 
     fn settle(&mut self, request: &Request, result: Result<Vec<u8>>) {
-        self.deadlines.remove(&(request.deadline, request.id));
+        self.deadlines.remove(&(request.deadline.at, request.id));
         self.settled.push(Settled { id: request.id, result });
     }
 }

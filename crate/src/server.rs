@@ -10,6 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::context::Context;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
 use crate::exchange::Request;
@@ -107,7 +108,7 @@ impl Server {
     /// False if the server has ended; then nothing comes.
     #[must_use]
     pub fn send(&self, id: u64, data: Vec<u8>, timeout: Duration) -> bool {
-        self.post(Command::Send(Request { id, data, deadline: Instant::now() + timeout }))
+        self.post(Command::Send(Request { id, data, deadline: Deadline::new(Instant::now() + timeout) }))
     }
 
     /// Gives up a send: it is settled with `ECANCELED`, and its connection reset. Nothing happens if it is over.

@@ -54,6 +54,19 @@ fn everything_before_a_half_close_comes_back_to_a_slow_reader() {
 }
 
 #[test]
+fn urgent_data_comes_back_in_its_place() {
+    let running = start(&Config::default());
+    let stream = socket2::Socket::from(running.connect());
+    stream.send(b"ab").unwrap();
+    stream.send_out_of_band(b"C").unwrap();
+    stream.send(b"de").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    std::net::TcpStream::from(stream).read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "abCde");
+}
+
+#[test]
 fn a_connection_without_a_byte_is_one_connection() {
     let running = start(&Config::default());
     let mut stream = running.connect();

@@ -20,16 +20,11 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 #[test]
 fn clients_wait_until_descriptors_come_free() {
-    let (mut process, address) = serve_with_few_descriptors();
+    let (mut process, address) = serve(&["127.0.0.1:0"]);
     let clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(&address).unwrap()).collect();
     wait_until("no descriptor is left", || open_descriptors(&process) >= DESCRIPTORS);
 
-    let (before, start) = (cpu_time(&process), Instant::now());
-    // A window to measure in, not a wait for something.
-    thread::sleep(WINDOW);
-    let used = cpu_time(&process).saturating_sub(before);
-    let share = used.as_secs_f64() / start.elapsed().as_secs_f64();
-    assert!(share < 0.05, "the server used {:.1} % of a core", share * 100.0);
+    assert_sleeps(&process);
 
     // Each that leaves makes room for the next in the backlog.
     for client in clients {
@@ -42,7 +37,7 @@ fn clients_wait_until_descriptors_come_free() {
 
 #[test]
 fn a_stop_makes_room_for_the_clients_that_wait() {
-    let (mut process, address) = serve_with_few_descriptors();
+    let (mut process, address) = serve(&["127.0.0.1:0"]);
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(&address).unwrap()).collect();
     wait_until("no descriptor is left", || open_descriptors(&process) >= DESCRIPTORS);
     for client in &mut clients {
@@ -57,10 +52,37 @@ fn a_stop_makes_room_for_the_clients_that_wait() {
     assert!(process.wait().unwrap().success());
 }
 
-fn serve_with_few_descriptors() -> (Child, String) {
+#[test]
+fn a_server_that_nobody_is_connected_to_does_not_poll() {
+    // As long as it may: a second for each of three polls in vain.
+    let (mut process, address) = serve(&["127.0.0.1:0", "1000000"]);
+    assert_sleeps(&process);
+    let client = TcpStream::connect(&address).unwrap();
+    echo(&client, b"hello");
+    let descriptors = open_descriptors(&process);
+    drop(client);
+    wait_until("the connection is closed", || open_descriptors(&process) < descriptors);
+    assert_sleeps(&process);
+    drop(process.stdin.take());
+    assert!(process.wait().unwrap().success());
+}
+
+/// Whether the server does nothing while nothing happens.
+fn assert_sleeps(process: &Child) {
+    let (before, start) = (cpu_time(process), Instant::now());
+    // A window to measure in, not a wait for something.
+    thread::sleep(WINDOW);
+    let used = cpu_time(process).saturating_sub(before);
+    let share = used.as_secs_f64() / start.elapsed().as_secs_f64();
+    assert!(share < 0.05, "the server used {:.1} % of a core", share * 100.0);
+}
+
+/// The example `serve`, with these arguments and few descriptors.
+fn serve(arguments: &[&str]) -> (Child, String) {
     let mut process = Command::new("prlimit")
         .arg(format!("--nofile={DESCRIPTORS}"))
         .arg(example("serve"))
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -2,12 +2,15 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use echo_node::server::Config;
-use support::{echo, start};
+use echo_node::server::{Config, Event};
+use support::{echo, noise, start, wait_until, write_until_blocked};
+
+const AMPLE: Duration = Duration::from_secs(60);
 
 #[test]
 fn connections_over_the_limit_read_an_end_and_are_counted() {
@@ -40,6 +43,89 @@ fn the_limit_holds_for_all_threads_together() {
 }
 
 #[test]
+fn clients_that_never_exceed_the_limit_are_never_turned_away() {
+    for threads in [1, 2, 4] {
+        let clients = 8;
+        let config =
+            Config { max_connections: Some(clients), threads: threads.try_into().unwrap(), ..Config::default() };
+        let running = start(&config);
+        let address = running.server.address();
+        thread::scope(|scope| {
+            for _ in 0..clients {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let stream = TcpStream::connect(address).unwrap();
+                        echo(&stream, b"hello");
+                        close(stream);
+                    }
+                });
+            }
+        });
+        let stats = running.stats();
+        assert_eq!((stats.total_connections, stats.rejected_connections), (800, 0), "{threads} threads");
+    }
+}
+
+#[test]
+fn one_at_a_time_is_within_a_limit_of_one() {
+    for threads in [1, 2] {
+        let config = Config { max_connections: Some(1), threads: threads.try_into().unwrap(), ..Config::default() };
+        let running = start(&config);
+        for _ in 0..500 {
+            close(running.connect());
+        }
+        running.wait_for("all were accepted", |stats| stats.total_connections + stats.rejected_connections == 500);
+        assert_eq!(running.stats().rejected_connections, 0, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_client_that_is_turned_away_reads_an_end_whatever_it_writes() {
+    let running = start(&Config { max_connections: Some(1), ..Config::default() });
+    let first = running.connect();
+    echo(&first, b"in");
+    for length in [0, 1, 100_000, 8 << 20] {
+        let mut stream = running.connect();
+        stream.write_all(&noise(length)).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "after {length} bytes");
+    }
+    assert_eq!(running.stats().rejected_connections, 4);
+    assert_eq!(running.stats().active_connections, 1);
+}
+
+#[test]
+fn a_send_that_is_turned_away_comes_back_empty_whatever_its_size() {
+    let running = start(&Config { max_connections: Some(1), ..Config::default() });
+    let first = running.connect();
+    echo(&first, b"in");
+    for (id, length) in [(1, 0), (2, 100), (3, 4_000_000), (4, 50_000_000)] {
+        assert!(running.server.send(id, noise(length), AMPLE));
+        let Ok(Event::Settled(settled)) = running.events.recv_timeout(AMPLE) else { panic!("a send is not settled") };
+        assert_eq!(settled[0].result, Ok(Vec::new()), "{length} bytes");
+    }
+}
+
+#[test]
+fn those_turned_away_who_stay_are_closed_after_a_second() {
+    let running = start(&Config { max_connections: Some(1), ..Config::default() });
+    let first = running.connect();
+    echo(&first, b"in");
+    // More than may linger at once.
+    let others: Vec<_> = (0..300).map(|_| running.connect()).collect();
+    for mut other in &others {
+        assert_eq!(other.read(&mut [0]).unwrap(), 0);
+    }
+    for other in &others {
+        // The first byte after the close is answered with a reset.
+        wait_until("it is closed", || {
+            let mut stream = other;
+            stream.write(b"?").is_err()
+        });
+    }
+    echo(&first, b"still in");
+}
+
+#[test]
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let idle_timeout = Duration::from_secs(2);
     let running = start(&Config { idle_timeout: Some(idle_timeout), ..Config::default() });
@@ -56,6 +142,47 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     assert!(start.elapsed() >= idle_timeout, "closed after {:?}", start.elapsed());
     echo(&busy, b"and still");
     assert_eq!(running.stats().active_connections, 1);
+}
+
+#[test]
+fn a_client_that_reads_slowly_is_not_idle() {
+    let running = start(&Config { idle_timeout: Some(Duration::from_secs(1)), ..Config::default() });
+    let mut stream = running.connect();
+    let written = write_until_blocked(&stream, usize::MAX);
+    let (start, mut read) = (Instant::now(), 0);
+    let mut piece = vec![0; 20_000];
+    // Nothing but these reads happens for several times the limit.
+    while start.elapsed() < Duration::from_secs(4) {
+        thread::sleep(Duration::from_millis(50));
+        read += stream.read(&mut piece).unwrap();
+    }
+    stream.shutdown(Shutdown::Write).unwrap();
+    read += stream.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(read, written);
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_idle() {
+    let running = start(&Config { idle_timeout: Some(Duration::from_millis(200)), ..Config::default() });
+    let stream = running.connect();
+    write_until_blocked(&stream, usize::MAX);
+    running.wait_for("it is closed", |stats| stats.active_connections == 0);
+}
+
+#[test]
+fn large_sends_are_not_idle_however_short_the_time() {
+    let running = start(&Config { idle_timeout: Some(Duration::from_millis(2)), ..Config::default() });
+    for id in 0..64 {
+        assert!(running.server.send(id, noise(4 << 20), AMPLE));
+    }
+    let mut settled = 0;
+    while settled < 64 {
+        let Ok(Event::Settled(sends)) = running.events.recv_timeout(AMPLE) else { panic!("a send is not settled") };
+        for send in &sends {
+            assert_eq!(send.result.as_ref().map(Vec::len), Ok(4 << 20), "send {}", send.id);
+        }
+        settled += sends.len();
+    }
 }
 
 fn close(stream: TcpStream) {

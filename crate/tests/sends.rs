@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use echo_node::context::{Context, Source};
+use echo_node::deadline::Deadline;
 use echo_node::error::{Error, Result};
 use echo_node::exchange::Request;
 use echo_node::sends::{Sends, Settled};
@@ -69,6 +70,45 @@ fn what_comes_back_is_what_the_peer_wrote() {
 }
 
 #[test]
+fn what_a_peer_wrote_before_it_took_no_more_comes_back() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let peer = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"enough").unwrap();
+        // Closed with unread input: what is written to it from now on is answered with a RST.
+    });
+    let settled = exchange(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), &noise(64 << 20));
+    peer.join().unwrap();
+    // A RST that overtakes the end of input is an error, and what is read before it is not lost otherwise.
+    match settled.result {
+        Ok(data) => assert_eq!(data, b"enough"),
+        Err(error) => assert_eq!(error.errno, libc::ECONNRESET),
+    }
+}
+
+#[test]
+fn sends_that_are_cut_off_name_the_call_each_waited_in() {
+    let running = start(&Config { threads: 2.try_into().unwrap(), ..Config::default() });
+    let data = noise(4 << 20);
+    for id in 0..100 {
+        assert!(running.server.send(id, data.clone(), AMPLE));
+    }
+    running.server.stop(Duration::ZERO);
+    let (mut settled, mut calls) = (0, std::collections::BTreeSet::new());
+    while let Event::Settled(sends) = running.events.recv_timeout(AMPLE).unwrap() {
+        settled += sends.len();
+        for error in sends.iter().filter_map(|send| send.result.as_ref().err()) {
+            assert_eq!(error.errno, libc::ECANCELED);
+            calls.insert(error.syscall);
+        }
+    }
+    assert_eq!(settled, 100);
+    // Those beyond the first 64 have not been on the wire.
+    assert!(calls.contains("connect") && calls.contains("write"), "{calls:?}");
+}
+
+#[test]
 fn a_refused_connection_is_an_error_of_connect() {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let settled = exchange(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), b"anyone?");
@@ -79,7 +119,7 @@ fn a_refused_connection_is_an_error_of_connect() {
 fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
     let mut context = Context::new(&Arc::new(Shared::new(Config::default())), 0).unwrap();
     let mut sends = Sends::new(to);
-    sends.push(Request { id: 1, data: data.into(), deadline: Instant::now() + AMPLE });
+    sends.push(Request { id: 1, data: data.into(), deadline: Deadline::new(Instant::now() + AMPLE) });
     sends.start_next(&mut context);
     loop {
         if let Some(settled) = sends.take_settled().pop() {

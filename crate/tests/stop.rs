@@ -31,6 +31,22 @@ fn idle_connections_end_at_once() {
 }
 
 #[test]
+fn it_ends_as_soon_as_the_last_echo_is_acknowledged() {
+    // The client keeps its socket, and its kernel takes some milliseconds to acknowledge: nobody may wait for the deadline.
+    for _ in 0..20 {
+        let running = start(&Config::default());
+        let streams: Vec<_> = (0..10).map(|_| running.connect()).collect();
+        for stream in &streams {
+            echo(stream, b"the last");
+        }
+        let start = Instant::now();
+        running.server.stop(AMPLE);
+        assert_eq!(running.wait_for_end(), None);
+        assert!(start.elapsed() < AMPLE / 10, "it took {:?}", start.elapsed());
+    }
+}
+
+#[test]
 fn what_has_arrived_is_echoed_though_the_client_goes_on_writing() {
     check_what_has_arrived_is_echoed(1);
 }

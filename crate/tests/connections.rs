@@ -1,0 +1,166 @@
+//! The connections of one thread, without a server: over pairs of Unix sockets, whose other ends the test holds.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use echo_node::connections::Connections;
+use echo_node::context::{Context, Source};
+use echo_node::server::Config;
+use echo_node::shared::Shared;
+
+const IDLE_TIMEOUT: Duration = Duration::from_secs(16);
+const TICK: Duration = Duration::from_secs(1);
+/// How many connections may be closed in one turn of the loop.
+const PER_TURN: usize = 256;
+const COUNT: usize = 2 * PER_TURN + 100;
+
+struct Scene {
+    connections: Connections,
+    context: Context,
+    /// Pushed on by hand.
+    now: Instant,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let context = Context::new(&Arc::new(Shared::new(Config::default())), 0).unwrap();
+        Self { connections: Connections::new(Some(IDLE_TIMEOUT)), context, now: Instant::now() }
+    }
+
+    fn connect(&mut self) -> UnixStream {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        self.adopt(ours);
+        peer
+    }
+
+    fn adopt(&mut self, socket: UnixStream) {
+        socket.set_nonblocking(true).unwrap();
+        self.context.shared.open.fetch_add(1, Relaxed);
+        self.connections.adopt(&self.context, OwnedFd::from(socket));
+    }
+
+    fn open(&self) -> usize {
+        self.context.shared.open.load(Relaxed)
+    }
+
+    /// The first turn of the loop after so much time.
+    fn turn(&mut self, time: Duration) {
+        self.now += time;
+        self.connections.run_timers(&mut self.context, self.now);
+    }
+
+    fn serve_events(&mut self) -> usize {
+        let events = self.context.poller.wait(Some(Duration::ZERO)).unwrap();
+        for index in 0..events {
+            let Source::Connection(slot) = self.context.poller.token(index).into() else { panic!("what is that?") };
+            self.connections.ready(&mut self.context, slot);
+        }
+        events
+    }
+}
+
+#[test]
+fn a_connection_is_idle_after_its_timeout_and_not_before() {
+    let mut scene = Scene::new();
+    let _peer = scene.connect();
+    scene.turn(Duration::ZERO);
+    for _ in 0..16 {
+        assert_eq!(scene.open(), 1, "closed before its time");
+        scene.turn(TICK);
+    }
+    assert_eq!(scene.open(), 0);
+}
+
+#[test]
+fn what_happens_puts_the_timeout_off() {
+    let mut scene = Scene::new();
+    let mut peer = scene.connect();
+    for _ in 0..40 {
+        scene.turn(TICK);
+        peer.write_all(b"hello").unwrap();
+        scene.serve_events();
+    }
+    assert_eq!(scene.open(), 1);
+}
+
+#[test]
+fn a_turn_that_comes_late_is_one_tick() {
+    let mut scene = Scene::new();
+    let _peer = scene.connect();
+    for _ in 0..15 {
+        scene.turn(IDLE_TIMEOUT * 10);
+    }
+    assert_eq!(scene.open(), 1);
+}
+
+#[test]
+fn input_that_waits_is_served_before_its_connection_is_closed() {
+    let mut scene = Scene::new();
+    let mut peer = scene.connect();
+    peer.write_all(b"hello").unwrap();
+    for _ in 0..20 {
+        scene.turn(TICK);
+    }
+    assert_eq!(scene.open(), 1);
+    peer.read_exact(&mut [0; 5]).unwrap();
+}
+
+#[test]
+fn many_that_expire_together_are_closed_a_part_per_turn() {
+    let mut scene = Scene::new();
+    let _peers: Vec<_> = (0..COUNT).map(|_| scene.connect()).collect();
+    for _ in 0..17 {
+        assert_eq!(scene.open(), COUNT);
+        scene.turn(TICK);
+    }
+    let mut turns = 1;
+    while scene.open() > 0 {
+        assert_eq!(scene.open(), COUNT - turns * PER_TURN);
+        assert!(scene.connections.next_timer().is_some_and(|at| at <= Instant::now()), "the rest waits");
+        scene.turn(Duration::ZERO);
+        turns += 1;
+        if turns * PER_TURN > COUNT {
+            break;
+        }
+    }
+    assert_eq!((scene.open(), turns), (0, 3));
+}
+
+#[test]
+fn many_that_drain_together_are_drained_a_part_per_turn() {
+    let mut scene = Scene::new();
+    let _peers: Vec<_> = (0..COUNT).map(|_| scene.connect()).collect();
+    scene.connections.drain(Vec::new());
+    scene.turn(Duration::ZERO);
+    // An event of a draining connection says at once that it is writable.
+    assert_eq!(scene.serve_events(), PER_TURN);
+    assert_eq!(scene.open(), COUNT - PER_TURN);
+    while scene.open() > 0 {
+        assert!(scene.connections.next_timer().is_some_and(|at| at <= Instant::now()), "the rest waits");
+        scene.turn(Duration::ZERO);
+        assert!(scene.serve_events() > 0);
+    }
+}
+
+#[test]
+fn a_copy_of_its_socket_does_not_wake_the_loop_after_the_close() {
+    let mut scene = Scene::new();
+    let (ours, peer) = UnixStream::pair().unwrap();
+    // What a child has that was forked meanwhile.
+    let _copy = ours.try_clone().unwrap();
+    scene.adopt(ours);
+    drop(peer);
+    assert_eq!(scene.serve_events(), 1);
+    assert_eq!(scene.open(), 0);
+    assert_eq!(scene.serve_events(), 0, "the socket is still in the poller");
+}
+
+#[test]
+fn an_idle_connection_is_at_most_32_bytes() {
+    let size = size_of::<echo_node::connection::Connection>();
+    assert!(size <= 32, "{size} bytes");
+}

@@ -1,0 +1,47 @@
+//! A stop makes room for a send that has taken the last descriptor, and whose server side finds none.
+//!
+//! Alone in its file: it changes the limit of the process.
+
+mod support;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use echo_node::server::{Config, Event};
+use support::{echo, start};
+
+const AMPLE: Duration = Duration::from_secs(60);
+
+#[test]
+fn idle_connections_end_while_the_send_waits_to_be_accepted() {
+    for threads in [1, 2] {
+        for free in [1, 2, 3] {
+            check(threads, free);
+        }
+    }
+}
+
+fn check(threads: usize, free: usize) {
+    let running = start(&Config { threads: threads.try_into().unwrap(), ..Config::default() });
+    let clients: Vec<_> = (0..20).map(|_| running.connect()).collect();
+    for client in &clients {
+        echo(client, b"hello");
+    }
+    // The list is read through a descriptor of its own.
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().count() - 1;
+    limit(open + free);
+    assert!(running.server.send(1, vec![b'x'; 1 << 20], AMPLE));
+    running.server.stop(AMPLE);
+    let start = Instant::now();
+    let Ok(Event::Settled(settled)) = running.events.recv_timeout(AMPLE) else { panic!("the send is not settled") };
+    assert_eq!(settled[0].result.as_ref().map(Vec::len), Ok(1 << 20), "{threads} threads, {free} free descriptors");
+    assert_eq!(running.wait_for_end(), None);
+    assert!(start.elapsed() < AMPLE / 10, "it took {:?}", start.elapsed());
+    limit(1024);
+}
+
+fn limit(descriptors: usize) {
+    let pid = std::process::id().to_string();
+    let limit = format!("--nofile={descriptors}:");
+    assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
+}
