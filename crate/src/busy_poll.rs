@@ -12,7 +12,6 @@ use crate::error::Result;
 const MAX_MISSES: u32 = 3;
 
 /// Polls before sleeping while that pays.
-#[derive(Debug)]
 pub struct BusyPoll {
     /// How long to poll; zero never does.
     time: Duration,

@@ -25,7 +25,6 @@ pub const READ_SIZE_WHEN_SHORT: usize = 4 * 1024;
 pub const UNSENT_LIMIT: usize = 64 * 1024 * 1024;
 
 /// What a short write left over.
-#[derive(Debug)]
 struct Rest {
     data: Box<[u8]>,
     written: usize,
@@ -57,7 +56,6 @@ pub enum Next {
 }
 
 /// A connection. Idle it is these few bytes in a table and nothing on the heap.
-#[derive(Debug)]
 pub struct Connection {
     socket: OwnedFd,
     /// The server stops: echoes what has already arrived, then ends.

@@ -22,30 +22,23 @@ const SWEPT_PER_TURN: usize = 256;
 const TICKS_PER_TIMEOUT: u32 = 16;
 
 /// The connections of one thread.
-#[derive(Debug)]
 pub struct Connections {
     table: Slab<Connection>,
-    lingering: Lingering,
+    /// Those that are no longer served, or never were.
+    pub lingering: Lingering,
     idle_clock: Option<IdleClock>,
     /// The slot at which a sweep goes on.
     sweep: Option<usize>,
-    drain: Option<Drain>,
+    /// The server stops. Connections with these peers go on.
+    spared: Option<Vec<SocketAddrV4>>,
 }
 
 /// A clock that never ticks twice in one turn of the loop. Between two ticks every connection that had something to say was
 /// served, so after a stall of the process, or in a turn that took long, nobody is idle who merely was not heard.
-#[derive(Debug)]
 struct IdleClock {
     now: u32,
     tick: Duration,
     next_tick: Instant,
-}
-
-/// The server stops.
-#[derive(Debug)]
-struct Drain {
-    /// Connections with these peers go on.
-    spared: Vec<SocketAddrV4>,
 }
 
 impl Connections {
@@ -56,7 +49,7 @@ impl Connections {
             tick: timeout / TICKS_PER_TIMEOUT,
             next_tick: Instant::now(),
         });
-        Self { table: Slab::new(), lingering: Lingering::default(), idle_clock, sweep: None, drain: None }
+        Self { table: Slab::new(), lingering: Lingering::default(), idle_clock, sweep: None, spared: None }
     }
 
     /// Whether none is served, and none lingers.
@@ -67,7 +60,7 @@ impl Connections {
     /// Serves one more connection, which is counted already.
     pub fn adopt(&mut self, context: &Context, socket: OwnedFd) {
         let mut connection = Connection::new(socket, self.now());
-        if self.drain.as_ref().is_some_and(|drain| drain.spared.is_empty()) {
+        if self.spared.as_ref().is_some_and(Vec::is_empty) {
             connection.interest = connection.drain();
         }
         let slot = self.table.insert(connection);
@@ -78,12 +71,6 @@ impl Connections {
             context.counters.rejected.add(1);
             self.close(context, slot);
         }
-    }
-
-    /// Ends a connection that is not served.
-    pub fn turn_away(&mut self, context: &mut Context, socket: OwnedFd) {
-        context.counters.rejected.add(1);
-        self.lingering.turn_away(context, socket);
     }
 
     /// Serves a connection about which an event came; false if there was nothing to do.
@@ -108,25 +95,20 @@ impl Connections {
         true
     }
 
-    /// Goes on with a socket that lingers, about which an event came.
-    pub fn lingering_ready(&mut self, context: &mut Context, slot: usize) {
-        self.lingering.ready(context, slot);
-    }
-
     /// Whether the server stops.
     pub fn is_draining(&self) -> bool {
-        self.drain.is_some()
+        self.spared.is_some()
     }
 
     /// Tells all that the server stops, except those with the spared peers.
     pub fn drain(&mut self, spared: Vec<SocketAddrV4>) {
-        self.drain = Some(Drain { spared });
+        self.spared = Some(spared);
         self.sweep = Some(0);
     }
 
     /// When to call [`Self::run_timers`].
     pub fn next_timer(&self) -> Option<Instant> {
-        let is_ticking = !self.table.is_empty() && self.drain.is_none();
+        let is_ticking = !self.table.is_empty() && !self.is_draining();
         let tick = self.idle_clock.as_ref().filter(|_| is_ticking).map(|clock| clock.next_tick);
         let sweep = self.sweep.map(|_| Instant::now());
         [tick, sweep, self.lingering.next_look].into_iter().flatten().min()
@@ -135,7 +117,7 @@ impl Connections {
     /// Goes on with a sweep, lets the idle clock tick, and looks at the sockets that linger.
     pub fn run_timers(&mut self, context: &mut Context, now: Instant) {
         if self.sweep.is_none()
-            && self.drain.is_none()
+            && self.spared.is_none()
             && let Some(clock) = &mut self.idle_clock
             && clock.next_tick <= now
         {
@@ -145,7 +127,7 @@ impl Connections {
         }
         self.continue_sweep(context);
         if self.lingering.next_look.is_some_and(|at| at <= now) {
-            self.lingering.look(context, self.drain.is_some());
+            self.lingering.look(context, self.is_draining());
         }
     }
 
@@ -166,7 +148,7 @@ impl Connections {
     /// What a sweep does with one connection; false if that is nothing.
     fn examine(&mut self, context: &mut Context, slot: usize) -> bool {
         let connection = &mut self.table[slot];
-        if let Some(Drain { spared }) = &self.drain {
+        if let Some(spared) = &self.spared {
             // A peer without an address is gone.
             let is_spared =
                 !spared.is_empty() && syscalls::getpeername(&*connection).is_ok_and(|peer| spared.contains(&peer));

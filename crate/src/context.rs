@@ -8,7 +8,6 @@ use crate::poller::{Poller, Token};
 use crate::shared::{Counters, Shared};
 
 /// The context of one I/O thread.
-#[derive(Debug)]
 pub struct Context {
     /// Waits for every socket of the thread.
     pub poller: Poller,

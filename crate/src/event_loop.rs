@@ -28,7 +28,6 @@ const FEW_EVENTS: usize = 4;
 const BULK: u64 = 16 * 1024;
 
 /// How far the stop is.
-#[derive(Debug)]
 struct Stop {
     deadline: Deadline,
     stage: Stage,
@@ -45,7 +44,6 @@ enum Stage {
 }
 
 /// The state of one I/O thread.
-#[derive(Debug)]
 pub struct EventLoop {
     context: Context,
     inbox: Inbox,
@@ -126,7 +124,7 @@ impl EventLoop {
                         front.sends.ready(&mut self.context, slot);
                     }
                 }
-                Source::Lingering(slot) => self.connections.lingering_ready(&mut self.context, slot),
+                Source::Lingering(slot) => self.connections.lingering.ready(&mut self.context, slot),
                 Source::Listener => has_clients = true,
                 Source::Waker => has_commands = true,
             }

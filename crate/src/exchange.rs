@@ -10,7 +10,6 @@ use crate::poller::Interest;
 use crate::syscalls;
 
 /// What a caller wants sent.
-#[derive(Debug)]
 pub struct Request {
     /// Names the send in what is said of it later. The caller sees to it that no two have the same.
     pub id: u64,
@@ -29,7 +28,6 @@ enum Stage {
 }
 
 /// A send on its way.
-#[derive(Debug)]
 pub struct Exchange {
     /// What is sent.
     pub request: Request,
@@ -39,16 +37,8 @@ pub struct Exchange {
     /// What the poller waits for on its behalf; nothing before it is registered.
     pub interest: Option<Interest>,
     written: usize,
-    received: Vec<u8>,
-}
-
-/// What the event loop is to do with an exchange next.
-#[derive(Debug)]
-pub enum Progress {
-    /// Call again when this has come.
-    WaitFor(Interest),
-    /// It is over: what came back, or why nothing did.
-    Done(Result<Vec<u8>>),
+    /// What has come back.
+    pub received: Vec<u8>,
 }
 
 impl AsFd for Exchange {
@@ -95,21 +85,23 @@ impl Exchange {
         }
     }
 
-    /// Does what can be done now: to be called after every event, and harmless without one.
-    pub fn advance(&mut self, buffer: &mut [u8]) -> Progress {
+    /// Does what can be done now: to be called after every event, and harmless without one. True when it is over, and all
+    /// that came back is in [`Self::received`].
+    pub fn advance(&mut self, buffer: &mut [u8]) -> Result<bool> {
         let is_over = match self.stage {
             Stage::Connecting => self.finish_connecting(buffer),
             Stage::Writing => self.write_and_read(buffer),
             Stage::Reading => self.read(buffer),
         };
-        match is_over {
-            Ok(true) => Progress::Done(Ok(std::mem::take(&mut self.received))),
-            Err(error) if !error.would_block() => Progress::Done(Err(error)),
-            _ => Progress::WaitFor(match self.stage {
-                Stage::Connecting => Interest::Writable,
-                Stage::Writing => Interest::Both,
-                Stage::Reading => Interest::Readable,
-            }),
+        is_over.or_else(|error| if error.would_block() { Ok(false) } else { Err(error) })
+    }
+
+    /// What it waits for.
+    pub fn wanted(&self) -> Interest {
+        match self.stage {
+            Stage::Connecting => Interest::Writable,
+            Stage::Writing => Interest::Both,
+            Stage::Reading => Interest::Readable,
         }
     }
 

@@ -21,7 +21,6 @@ const ACCEPTS_PER_TURN: usize = 256;
 const MOST_WAITING: usize = 256;
 
 /// The first thread's own.
-#[derive(Debug)]
 pub struct Front {
     /// Gone when a stop has taken the last connections from the backlog.
     listener: Option<Listener>,
@@ -94,7 +93,7 @@ impl Front {
                 count = 0;
             }
             for socket in self.waiting.drain(..count) {
-                connections.turn_away(context, socket);
+                connections.lingering.turn_away(context, socket);
             }
         }
         if self.catch_up.is_none() && !self.waiting.is_empty() {
@@ -131,7 +130,7 @@ impl Front {
 
     /// When to call [`Self::run_timers`].
     pub fn next_timer(&self) -> Option<Instant> {
-        let pause = self.listener.as_ref().and_then(Listener::next_timer);
+        let pause = self.listener.as_ref().and_then(|listener| listener.paused_until);
         pause.into_iter().chain(self.sends.next_timer()).min()
     }
 
@@ -140,7 +139,7 @@ impl Front {
         self.sends.run_timers(context, now);
         let has_closed = context.shared.open.load(Relaxed) < self.open_when_paused;
         if let Some(listener) = &mut self.listener
-            && listener.next_timer().is_some_and(|at| has_closed || at <= now)
+            && listener.paused_until.is_some_and(|at| has_closed || at <= now)
         {
             listener.resume(&context.poller);
         }

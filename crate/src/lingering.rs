@@ -27,7 +27,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const CLOSES_PER_TURN: usize = 256;
 
 /// The sockets of one thread that are about to be closed.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Lingering {
     sockets: Slab<Ending>,
     turned_away: usize,
@@ -35,7 +35,6 @@ pub struct Lingering {
     pub next_look: Option<Instant>,
 }
 
-#[derive(Debug)]
 struct Ending {
     socket: OwnedFd,
     /// Turned away, it was never counted as open, and is closed at this moment. Otherwise the stop has a deadline.
@@ -60,6 +59,7 @@ impl Lingering {
     /// Ends a connection that is not served, and was never counted as open. Its first message may still be on its way, so
     /// only the peer's end, or the time, closes it.
     pub fn turn_away(&mut self, context: &mut Context, socket: OwnedFd) {
+        context.counters.rejected.add(1);
         if self.turned_away < MOST_TURNED_AWAY {
             self.turned_away += 1;
             self.add(context, Ending { socket, turned_away_until: Some(Deadline::new(Instant::now() + TIME)) });

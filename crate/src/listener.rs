@@ -14,13 +14,12 @@ use crate::syscalls;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening socket.
-#[derive(Debug)]
 pub struct Listener {
     socket: OwnedFd,
     address: SocketAddrV4,
-    /// Out of the poller until this moment. Level-triggered, a listener that cannot be served would wake the loop without
-    /// end.
-    paused_until: Option<Instant>,
+    /// Out of the poller until this moment, when [`Self::resume`] is to be called at the latest. Level-triggered, a listener
+    /// that cannot be served would wake the loop without end.
+    pub paused_until: Option<Instant>,
 }
 
 impl Listener {
@@ -92,11 +91,6 @@ impl Listener {
     /// Whether it rests.
     pub fn is_paused(&self) -> bool {
         self.paused_until.is_some()
-    }
-
-    /// When to call [`Self::resume`] at the latest.
-    pub fn next_timer(&self) -> Option<Instant> {
-        self.paused_until
     }
 
     /// Ends a pause, if there is one.

@@ -12,7 +12,6 @@ use crate::exchange::Request;
 use crate::poller::{Poller, Waker};
 
 /// What an I/O thread can be told.
-#[derive(Debug)]
 pub enum Command {
     /// Carry out a send.
     Send(Request),
@@ -34,7 +33,6 @@ pub enum Command {
 }
 
 /// Shared by the threads that are to catch up with their events. The first thread is woken when all have dropped it.
-#[derive(Debug)]
 pub struct CatchUp(pub Arc<Waker>);
 
 impl Drop for CatchUp {
@@ -44,7 +42,7 @@ impl Drop for CatchUp {
 }
 
 /// The end for those who post.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Mailbox {
     commands: Sender<Command>,
     /// Ends the thread's wait.
@@ -52,7 +50,6 @@ pub struct Mailbox {
 }
 
 /// The thread's own end. Dropped, it refuses commands from then on.
-#[derive(Debug)]
 pub struct Inbox {
     commands: Receiver<Command>,
     /// Makes the thread's own next wait return.

@@ -41,7 +41,6 @@ impl Interest {
 ///
 /// A descriptor is removed before it is closed. Closing alone would not do it while a forked child holds a copy: the
 /// events about it would wake the loop without end, under a token that may name something else by then.
-#[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
     events: Box<[epoll_event; EVENTS]>,
@@ -87,7 +86,6 @@ fn milliseconds(timeout: Duration) -> i32 {
 }
 
 /// Ends another thread's wait. Wake-ups before the wait are not lost, and many count as one.
-#[derive(Debug)]
 pub struct Waker {
     counter: OwnedFd,
     is_awake: AtomicBool,

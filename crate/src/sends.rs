@@ -8,7 +8,7 @@ use slab::Slab;
 
 use crate::context::{Context, Source};
 use crate::error::{Error, Result};
-use crate::exchange::{Exchange, Progress, Request};
+use crate::exchange::{Exchange, Request};
 
 /// How many sends are on the wire at once. More is slower, not faster: 13,900 per second at 8, 13,200 at 512.
 pub const MAX_IN_FLIGHT: usize = 64;
@@ -27,7 +27,6 @@ pub struct Settled {
 }
 
 /// The sends of one server.
-#[derive(Debug)]
 pub struct Sends {
     destination: SocketAddrV4,
     /// By id: ids grow, so the oldest is first, and any is found when it is given up.
@@ -92,21 +91,28 @@ impl Sends {
     /// Goes on with a send about which an event came.
     pub fn ready(&mut self, context: &mut Context, slot: usize) {
         let Some(exchange) = self.in_flight.get_mut(slot) else { return };
-        let interest = match exchange.advance(&mut context.buffer) {
-            Progress::WaitFor(interest) => interest,
-            Progress::Done(Err(error)) if exchange.is_connecting() => {
-                let request = self.remove(context, slot);
-                return self.retry_or_fail(error, request);
+        match exchange.advance(&mut context.buffer) {
+            Ok(false) => self.wait_for_event(context, slot),
+            Ok(true) => {
+                let received = std::mem::take(&mut exchange.received);
+                self.finish(context, slot, Ok(received));
             }
-            Progress::Done(result) => return self.finish(context, slot, result),
-        };
-        let token = Source::Exchange(slot).into();
-        let registered = match exchange.interest {
-            Some(registered) if registered == interest => return,
+            Err(error) if exchange.is_connecting() => {
+                let request = self.remove(context, slot);
+                self.retry_or_fail(error, request);
+            }
+            Err(error) => self.finish(context, slot, Err(error)),
+        }
+    }
+
+    fn wait_for_event(&mut self, context: &Context, slot: usize) {
+        let exchange = &mut self.in_flight[slot];
+        let (token, interest) = (Source::Exchange(slot).into(), exchange.wanted());
+        let registered = match exchange.interest.replace(interest) {
+            Some(before) if before == interest => Ok(()),
             Some(_) => context.poller.modify(&*exchange, token, interest),
             None => context.poller.add(&*exchange, token, interest),
         };
-        exchange.interest = Some(interest);
         if let Err(error) = registered {
             self.finish(context, slot, Err(error));
         }

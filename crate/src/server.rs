@@ -66,7 +66,6 @@ pub enum Event {
 }
 
 /// A server that listens, until it is stopped or dropped.
-#[derive(Debug)]
 pub struct Server {
     address: SocketAddrV4,
     shared: Arc<Shared>,

@@ -24,7 +24,7 @@ pub struct Stats {
 /// That thread is the only writer, so an update is a load and a store, not a locked instruction. They are relaxed: a
 /// client learns of an echo through the kernel, whose locks put the store before it. They wrap: alone, one may be below
 /// zero, and the sum over all threads is right.
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[repr(align(128))]
 pub struct Counters {
     /// Connections taken on.
@@ -36,7 +36,7 @@ pub struct Counters {
 }
 
 /// A number with one writer.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
@@ -57,7 +57,6 @@ impl Counter {
 }
 
 /// What the threads of one server share.
-#[derive(Debug)]
 pub struct Shared {
     /// How the server was started.
     pub config: Config,

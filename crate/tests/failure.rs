@@ -36,7 +36,7 @@ fn a_panic_on_the_io_thread_ends_the_server_and_is_reported() {
 fn a_start_on_a_port_that_is_taken_leaves_no_socket_behind() {
     let running = start(&Config::default());
     let config = Config { address: running.server.address(), ..Config::default() };
-    let error = Server::start(&config, |_| {}).unwrap_err();
+    let error = Server::start(&config, |_| {}).err().unwrap();
     assert_eq!((error.errno, error.syscall), (libc::EADDRINUSE, "bind"));
     drop(running);
     // Started by Node, a program has sockets for standard streams, and valgrind keeps a copy of one.
