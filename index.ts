@@ -1,11 +1,11 @@
-// The types name `Buffer`; TypeScript 6 and later load no package's globals unless told.
+// TypeScript 6 and later load the types of Node.js only when told to. The API names `Buffer`.
 /// <reference types="node" preserve="true" />
 
 /**
  * A TCP echo server (RFC 862) made of the system calls `socket`, `bind`, `listen`, `accept`, `read` and `write`.
  *
- * The four functions act on one server, {@link defaultServer}: one in each JavaScript environment (the main thread, a
- * worker). {@link EchoServer} is for more than one.
+ * The four functions act on one server, {@link defaultServer}. Each JavaScript environment (the main thread, each
+ * worker) has its own. Use {@link EchoServer} for more servers.
  *
  * @example
  * import { start, send, stats, stop } from 'echo-node'
@@ -16,8 +16,7 @@
  * await stop()
  */
 
-import { EchoServer, type Echo, type Stats } from './api/echo-server.ts'
-import type { SendOptions, StartOptions, StopOptions } from './api/options.ts'
+import { EchoServer } from './api/echo-server.ts'
 
 export { EchoServer, type Echo, type Stats } from './api/echo-server.ts'
 export type { SystemError } from './api/errors.ts'
@@ -26,24 +25,14 @@ export type { SendOptions, StartOptions, StopOptions } from './api/options.ts'
 /** The server of the four functions. */
 export const defaultServer = new EchoServer()
 
-/** Lets the default server listen, and returns its port: {@link EchoServer.start}. */
-export function start(port?: number, options?: StartOptions): number {
-  return defaultServer.start(port, options)
-}
+/** Starts the default server, and returns its port: {@link EchoServer.start}. */
+export const start = defaultServer.start.bind(defaultServer)
 
 /** Sends to the default server, and returns what came back: {@link EchoServer.send}. */
-export function send(data: string, options?: SendOptions): Promise<Echo<string>>
-export function send(data: Uint8Array, options?: SendOptions): Promise<Echo<Buffer>>
-export function send(data: string | Uint8Array, options?: SendOptions): Promise<Echo<string | Buffer>> {
-  return defaultServer.send(data as string, options)
-}
+export const send = defaultServer.send.bind(defaultServer)
 
 /** What the default server has done since its last start: {@link EchoServer.stats}. */
-export function stats(): Stats {
-  return defaultServer.stats()
-}
+export const stats = defaultServer.stats.bind(defaultServer)
 
 /** Stops the default server: {@link EchoServer.stop}. */
-export function stop(options?: StopOptions): Promise<void> {
-  return defaultServer.stop(options)
-}
+export const stop = defaultServer.stop.bind(defaultServer)

@@ -96,7 +96,7 @@ test('a server that listens cannot be started', async (t) => {
   const server = listening(t)
   t.throws(() => server.start(), {
     code: 'ERR_SERVER_ALREADY_LISTEN',
-    message: /listens already, on 127\.0\.0\.1:\d+/u,
+    message: /already listening on 127\.0\.0\.1:\d+/u,
   })
   const stopped = server.stop()
   t.throws(() => server.start(), { code: 'ERR_SERVER_ALREADY_LISTEN', message: /still stopping/u })
@@ -121,43 +121,33 @@ test('a port that is taken is an error as Node makes it', (t) => {
 
 test('bad arguments of start name what was expected and what came', (t) => {
   const cases: [unknown, unknown, string, string][] = [
-    ['80', {}, 'ERR_INVALID_ARG_TYPE', "port must be an integer from 0 to 65535, but is '80'"],
-    [-1, {}, 'ERR_OUT_OF_RANGE', 'port must be an integer from 0 to 65535, but is -1'],
-    [65_536, {}, 'ERR_OUT_OF_RANGE', 'port must be an integer from 0 to 65535, but is 65536'],
-    [Number.NaN, {}, 'ERR_OUT_OF_RANGE', 'port must be an integer from 0 to 65535, but is NaN'],
-    [1.5, {}, 'ERR_OUT_OF_RANGE', 'port must be an integer from 0 to 65535, but is 1.5'],
-    [null, {}, 'ERR_INVALID_ARG_TYPE', 'port must be an integer from 0 to 65535, but is null'],
-    [0, null, 'ERR_INVALID_ARG_TYPE', 'options must be an object, but is null'],
-    [0, 'x', 'ERR_INVALID_ARG_TYPE', "options must be an object, but is 'x'"],
-    [0, { host: 1 }, 'ERR_INVALID_ARG_TYPE', 'options.host must be an IPv4 address, but is 1'],
+    ['80', {}, 'ERR_INVALID_ARG_TYPE', "port must be an integer from 0 to 65535, got '80'"],
+    [-1, {}, 'ERR_OUT_OF_RANGE', 'port must be an integer from 0 to 65535, got -1'],
+    [65_536, {}, 'ERR_OUT_OF_RANGE', 'port must be an integer from 0 to 65535, got 65536'],
+    [Number.NaN, {}, 'ERR_OUT_OF_RANGE', 'port must be an integer from 0 to 65535, got NaN'],
+    [1.5, {}, 'ERR_OUT_OF_RANGE', 'port must be an integer from 0 to 65535, got 1.5'],
+    [null, {}, 'ERR_INVALID_ARG_TYPE', 'port must be an integer from 0 to 65535, got null'],
+    [0, null, 'ERR_INVALID_ARG_TYPE', 'options must be an object, got null'],
+    [0, 'x', 'ERR_INVALID_ARG_TYPE', "options must be an object, got 'x'"],
+    [0, { host: 1 }, 'ERR_INVALID_ARG_TYPE', 'options.host must be an IPv4 address, got 1'],
     ...['', 'localhost', '::1', '1.2.3', '1.2.3.4.', '01.2.3.4', '256.0.0.1', ' 1.2.3.4'].map(
       (host): [number, { host: string }, string, string] => [
         0,
         { host },
         'ERR_INVALID_ARG_VALUE',
-        `options.host must be an IPv4 address such as '127.0.0.1', but is '${host}'`,
+        `options.host must be an IPv4 address such as '127.0.0.1', got '${host}'`,
       ],
     ),
-    [0, { backlog: 0 }, 'ERR_OUT_OF_RANGE', 'options.backlog must be an integer from 1 to 2147483647, but is 0'],
+    [0, { backlog: 0 }, 'ERR_OUT_OF_RANGE', 'options.backlog must be an integer from 1 to 2147483647, got 0'],
     [
       0,
       { maxConnections: 0 },
       'ERR_OUT_OF_RANGE',
-      'options.maxConnections must be an integer from 1 to 4294967295, but is 0',
+      'options.maxConnections must be an integer from 1 to 4294967295, got 0',
     ],
-    [
-      0,
-      { idleTimeout: -1 },
-      'ERR_OUT_OF_RANGE',
-      'options.idleTimeout must be an integer from 0 to 4294967295, but is -1',
-    ],
-    [
-      0,
-      { busyPoll: 1e9 },
-      'ERR_OUT_OF_RANGE',
-      'options.busyPoll must be an integer from 0 to 1000000, but is 1000000000',
-    ],
-    [0, { threads: 65 }, 'ERR_OUT_OF_RANGE', 'options.threads must be an integer from 1 to 64, but is 65'],
+    [0, { idleTimeout: -1 }, 'ERR_OUT_OF_RANGE', 'options.idleTimeout must be an integer from 0 to 4294967295, got -1'],
+    [0, { busyPoll: 1e9 }, 'ERR_OUT_OF_RANGE', 'options.busyPoll must be an integer from 0 to 1000000, got 1000000000'],
+    [0, { threads: 65 }, 'ERR_OUT_OF_RANGE', 'options.threads must be an integer from 1 to 64, got 65'],
   ]
   for (const [port, options, code, message] of cases) {
     const server = new EchoServer()
@@ -171,13 +161,13 @@ test('bad arguments of send reject, and nothing is sent', async (t) => {
   const rejects = (data: unknown, options: unknown, expected: { code: string; message: string | RegExp }) =>
     t.throwsAsync(server.send(data as string, options as object), expected)
   await Promise.all([
-    rejects(5, {}, { code: 'ERR_INVALID_ARG_TYPE', message: 'data must be a string or a Uint8Array, but is 5' }),
+    rejects(5, {}, { code: 'ERR_INVALID_ARG_TYPE', message: 'data must be a string or a Uint8Array, got 5' }),
     rejects(
       '\ud800x',
       {},
       {
         code: 'ERR_INVALID_ARG_VALUE',
-        message: /^data must be well-formed Unicode, without lone surrogates, but is '/u,
+        message: /^data must be well-formed Unicode, without lone surrogates, got '/u,
       },
     ),
     rejects(
@@ -185,7 +175,7 @@ test('bad arguments of send reject, and nothing is sent', async (t) => {
       { timeout: 0 },
       {
         code: 'ERR_OUT_OF_RANGE',
-        message: 'options.timeout must be an integer from 1 to 4294967295, but is 0',
+        message: 'options.timeout must be an integer from 1 to 4294967295, got 0',
       },
     ),
     rejects(
@@ -193,7 +183,7 @@ test('bad arguments of send reject, and nothing is sent', async (t) => {
       { signal: {} },
       {
         code: 'ERR_INVALID_ARG_TYPE',
-        message: 'options.signal must be an AbortSignal, but is {}',
+        message: 'options.signal must be an AbortSignal, got {}',
       },
     ),
     t.throwsAsync(server.stop({ timeout: -1 }), { code: 'ERR_OUT_OF_RANGE' }),

@@ -39,13 +39,13 @@ const WRONG: [string[], string][] = [
   [['serve', 'now'], 'expected one command at most, got also "now"'],
   [['--port', '7'], '--port goes with the command serve: echo-node serve --port …'],
   [['serve', '--port'], "Option '--port <value>' argument missing"],
-  [['serve', '--port', 'http'], '--port must be an integer from 0 to 65535, but is "http"'],
-  [['serve', '--port', '65536'], '--port must be an integer from 0 to 65535, but is "65536"'],
-  [['serve', '--port='], '--port must be an integer from 0 to 65535, but is ""'],
+  [['serve', '--port', 'http'], '--port must be a number, got "http"'],
+  [['serve', '--port', '65536'], '--port must be an integer from 0 to 65535, got 65536'],
+  [['serve', '--port='], '--port must be a number, got ""'],
   [['serve', '--port', '-1'], "Option '--port' argument is ambiguous"],
-  [['serve', '--host', 'localhost'], "--host must be an IPv4 address such as '127.0.0.1', but is 'localhost'"],
-  [['serve', '--max-connections', '0'], '--max-connections must be an integer from 1 to 4294967295, but is "0"'],
-  [['serve', '--idle-timeout', 'never'], '--idle-timeout must be a number from 0 to 4294967, but is "never"'],
+  [['serve', '--host', 'localhost'], "--host must be an IPv4 address such as '127.0.0.1', got 'localhost'"],
+  [['serve', '--max-connections', '0'], '--max-connections must be an integer from 1 to 4294967295, got 0'],
+  [['serve', '--idle-timeout', 'never'], '--idle-timeout must be a number, got "never"'],
   [['serve', '--json=yes'], "Option '--json' does not take an argument"],
 ]
 
@@ -58,7 +58,7 @@ for (const [args, message] of WRONG) {
 test('serve echoes, drains at SIGTERM, prints the totals and exits with 0', async (t) => {
   const server = start(['serve', '--port', '0'])
   const line = await server.line()
-  t.regex(line, /^echo-node listens on 127\.0\.0\.1:\d+$/)
+  t.regex(line, /^echo-node listening on 127\.0\.0\.1:\d+$/)
   const client = await Client.connect(portIn(line))
   t.true(await client.echo('hello'))
   const code = server.kill('SIGTERM')

@@ -16,38 +16,38 @@ import {
 export interface Stats {
   /** Connections accepted, without the rejected ones. */
   readonly totalConnections: number
-  /** Bytes echoed. Never fewer than any client has received. */
+  /** Bytes echoed. Never fewer than all clients together have received. */
   readonly totalBytes: number
   /** Connections open now. */
   readonly activeConnections: number
-  /** Connections turned away because of `maxConnections`, or because there was no memory to serve them. */
+  /** Connections rejected because of `maxConnections`, or because there was no memory for them. */
   readonly rejectedConnections: number
 }
 
 /** What came back from the server. */
 export interface Echo<T extends string | Buffer> {
-  /** What was read from the connection: as a string (UTF-8) if a string was sent, else as bytes. */
+  /** The bytes read from the connection; as a string (UTF-8) if a string was sent. */
   echoed: T
   /** How many bytes were read. */
   bytes: number
 }
 
-/** A promise and the function that fulfils it. */
-interface Deferred {
-  promise: Promise<void>
-  resolve: () => void
-}
-
-/** A send that is not over. */
+/** A send under way. */
 interface Pending {
   resolve: (data: Buffer) => void
   reject: (reason: Error) => void
 }
 
+// Taken when this module is loaded: fake timers of a test, installed later, would never clear what a real one has set.
+const { setInterval, clearInterval } = globalThis
+
+/** As rarely as a timer can fire, in milliseconds. */
+const LONGEST_INTERVAL = 0x7fff_ffff
+
 /**
  * A TCP echo server (RFC 862) on a thread of its own: it goes on echoing while JavaScript is busy.
  *
- * A server that listens keeps the process alive (see {@link EchoServer.unref}) and is never garbage-collected.
+ * A listening server keeps the process alive (see {@link EchoServer.unref}), and is never garbage-collected.
  *
  * @example
  * await using server = new EchoServer()
@@ -56,70 +56,70 @@ interface Pending {
  */
 export class EchoServer {
   #native = new NativeServer()
-  #host: string | undefined
-  #port: number | undefined
+  /** Where the server is listening; undefined if it is not running. */
+  #address: { host: string; port: number } | undefined
   #nextId = 0
-  #pending = new Map<number, Pending>()
+  readonly #pending = new Map<number, Pending>()
   #referenced = true
-  #keptAlive = false
-  /** While the server stops: settled when it has. */
-  #stopping: Deferred | undefined
+  /** Does nothing, but keeps the process alive while it is referenced. Runs from the start to the end. */
+  #keepAlive: NodeJS.Timeout | undefined
+  /** Fulfilled when a stop is over; undefined if none is under way. */
+  #stopped: Promise<void> | undefined
+  #endStop: (() => void) | undefined
 
-  /** The port it listens on, or `undefined` if it does not listen. */
+  /** The port, or `undefined` if the server is not running. */
   get port(): number | undefined {
-    return this.#port
+    return this.#address?.port
   }
 
-  /** The address it listens on, or `undefined` if it does not listen. */
+  /** The address, or `undefined` if the server is not running. */
   get host(): string | undefined {
-    return this.#host
+    return this.#address?.host
   }
 
-  /** Whether it listens. False from the call of {@link stop} on. */
+  /** Whether the server is listening. False as soon as {@link stop} is called. */
   get listening(): boolean {
-    return this.#port !== undefined && this.#stopping === undefined
+    return this.#address !== undefined && this.#stopped === undefined
   }
 
   /**
-   * Listens, and begins to count from zero.
+   * Starts listening, with all counters at zero.
    *
-   * @param port TCP port, 0 to 65535; 0, the default, takes any free one.
-   * @returns the port it listens on.
-   * @throws an error with code `ERR_SERVER_ALREADY_LISTEN` if it listens or has not ended yet; a {@link SystemError},
-   * such as `EADDRINUSE`, `EACCES` or `EADDRNOTAVAIL` (bind(2), listen(2)); a `TypeError` or `RangeError` for bad
-   * arguments.
+   * @param port TCP port, 0 to 65535. 0, the default, takes any free port.
+   * @returns the port it is listening on.
+   * @throws an error with code `ERR_SERVER_ALREADY_LISTEN` if the server is listening or still stopping; a
+   * {@link SystemError} such as `EADDRINUSE`, `EACCES` or `EADDRNOTAVAIL` (bind(2), listen(2)); a `TypeError` or
+   * `RangeError` for invalid arguments.
    */
   start(port = 0, options: StartOptions = {}): number {
     const checked = startOptions(port, options)
-    if (this.#port !== undefined) {
-      const state = this.#stopping ? 'is still stopping' : 'listens already'
-      throw codedError('ERR_SERVER_ALREADY_LISTEN', `the server ${state}, on ${this.#host}:${this.#port}`)
+    if (this.#address !== undefined) {
+      const state = this.listening ? 'already listening' : 'still stopping'
+      throw codedError('ERR_SERVER_ALREADY_LISTEN', `the server is ${state} on ${this.host}:${this.port}`)
     }
     const native = new NativeServer()
     const started = native.start(checked, (settled, ended) => this.#report(settled, ended))
-    if (typeof started !== 'number') {
-      throw systemError(started, checked.host, checked.port)
-    }
+    if (typeof started !== 'number') throw systemError(started, checked)
     this.#native = native
-    this.#host = checked.host
-    this.#port = started
+    this.#address = { host: checked.host, port: started }
+    this.#keepAlive = setInterval(() => {}, LONGEST_INTERVAL)
     this.#updateKeepAlive()
     return started
   }
 
   /**
-   * Sends as a client does: connects to the server, writes `data`, ends that side, reads to the end, closes. What comes
-   * back is what was on the wire.
+   * Sends as a client: connects to the server, writes `data`, shuts down that direction, reads until the end, closes. The
+   * result is what was on the wire.
    *
-   * At most 64 sends are on the wire at once; further ones wait. A closed client port can be used again after a second,
-   * so about 14,000 sends a second are possible; beyond that they wait for a port. {@link stats} right after a send has
-   * all of it, for it resolves when the server has closed its side.
+   * At most 64 sends are on the wire at once; further ones wait. A client port can be used again one second after its
+   * connection was closed. This limits sends to about 14,000 per second; above that they wait for a port. A send resolves
+   * after the server has closed its side, so {@link stats} then counts it completely.
    *
    * @param data a string, sent as UTF-8, or bytes, which are copied at once. May be empty.
-   * @returns what came back. A server at its `maxConnections` turns a send away like any client: it resolves with nothing,
-   * `bytes` 0. Rejects with code `ERR_SERVER_NOT_RUNNING` if the server does not listen; with a
-   * {@link SystemError}, such as `ETIMEDOUT` past `timeout` or `ECANCELED` when the server is stopped first; with an
-   * `AbortError` when `signal` fires; with a `TypeError` or `RangeError` for bad arguments.
+   * @returns what came back. A server at its `maxConnections` rejects a send like any client: the promise resolves with
+   * nothing, and `bytes` is 0. Rejects with code `ERR_SERVER_NOT_RUNNING` if the server is not listening; with a
+   * {@link SystemError} such as `ETIMEDOUT` after `timeout`, or `ECANCELED` if the server stops first; with an
+   * `AbortError` if `signal` fires; with a `TypeError` or `RangeError` for invalid arguments.
    */
   send(data: string, options?: SendOptions): Promise<Echo<string>>
   send(data: Uint8Array, options?: SendOptions): Promise<Echo<Buffer>>
@@ -133,40 +133,38 @@ export class EchoServer {
   /**
    * What the server has done since its last start, also after its end. Before the first start all zero.
    *
-   * @throws an error with code `ERR_SERVER_FAILED` if the server ended by a fault of its own.
+   * @throws an error with code `ERR_SERVER_FAILED` if the server ended because of an internal error.
    */
   stats(): Stats {
     try {
       return Object.freeze(this.#native.stats())
     } catch (error) {
-      throw codedError('ERR_SERVER_FAILED', `the server has failed: ${(error as Error).message}`)
+      throw codedError('ERR_SERVER_FAILED', `the server failed: ${(error as Error).message}`)
     }
   }
 
   /**
-   * Stops without losing what has been begun: serves the clients that wait in the backlog, takes no new ones, finishes the
-   * sends, echoes what has arrived, and closes. Resolves when every descriptor is closed, at once if it does not listen.
-   * A second call while it stops can shorten the time, and resolves with the first.
+   * Stops without losing what has begun: serves the clients in the backlog, accepts no new ones, finishes the sends, echoes
+   * what has arrived, and closes. Resolves when every descriptor is closed; at once if the server is not running. A second
+   * call during a stop can shorten the time, and resolves together with the first.
    */
   async stop(options: StopOptions = {}): Promise<void> {
     const { timeout } = stopOptions(options)
-    if (this.#port === undefined) {
-      return
-    }
-    this.#stopping ??= deferred()
+    if (this.#address === undefined) return
+    this.#stopped ??= new Promise((resolve) => (this.#endStop = resolve))
     this.#updateKeepAlive()
     this.#native.stop(timeout)
-    await this.#stopping.promise
+    await this.#stopped
   }
 
-  /** Lets the server keep the process alive while it listens: the default. */
+  /** Lets a listening server keep the process alive: the default. */
   ref(): this {
     this.#referenced = true
     this.#updateKeepAlive()
     return this
   }
 
-  /** Lets the process end though the server listens. Sends and stops that are under way still keep it alive. */
+  /** Lets the process end while the server is listening. Sends and stops under way still keep the process alive. */
   unref(): this {
     this.#referenced = false
     this.#updateKeepAlive()
@@ -179,12 +177,10 @@ export class EchoServer {
   }
 
   async #exchange(bytes: Uint8Array, timeout: number, signal: AbortSignal | undefined): Promise<Buffer> {
-    if (signal?.aborted) {
-      throw abortError(signal.reason)
-    }
+    if (signal?.aborted) throw abortError(signal.reason)
     const id = this.#nextId++
     if (!this.listening || !this.#native.send(id, bytes, timeout)) {
-      throw codedError('ERR_SERVER_NOT_RUNNING', 'the server does not listen: start it before sending')
+      throw codedError('ERR_SERVER_NOT_RUNNING', 'the server is not listening: start it before sending')
     }
     const abort = () => this.#abort(id, signal?.reason)
     signal?.addEventListener('abort', abort, { once: true })
@@ -209,50 +205,29 @@ export class EchoServer {
     for (const { id, data, failure } of settled) {
       const pending = this.#pending.get(id)
       this.#pending.delete(id)
-      if (data) {
-        pending?.resolve(data)
-      } else if (failure) {
-        pending?.reject(this.#sendError(failure))
-      }
+      if (data) pending?.resolve(data)
+      else if (failure) pending?.reject(systemError(failure, this.#address!))
     }
-    if (ended) {
-      this.#end()
-    }
+    if (ended) this.#end()
     this.#updateKeepAlive()
   }
 
-  /** The thread has ended, by a stop or by a fault of its own: nothing that is pending will be heard of again. */
+  /** The I/O threads have ended: no pending send will be reported any more. */
   #end(): void {
-    const canceled = this.#sendError({ errno: -constants.errno.ECANCELED, syscall: 'read' })
     for (const { reject } of this.#pending.values()) {
-      reject(canceled)
+      reject(systemError({ errno: -constants.errno.ECANCELED, syscall: 'read' }, this.#address!))
     }
     this.#pending.clear()
     this.#native.release()
-    this.#host = undefined
-    this.#port = undefined
-    this.#stopping?.resolve()
-    this.#stopping = undefined
-  }
-
-  #sendError(failure: { errno: number; syscall: string }): Error {
-    return systemError(failure, this.#host ?? '', this.#port ?? 0)
+    this.#address = undefined
+    clearInterval(this.#keepAlive)
+    this.#endStop?.()
+    this.#stopped = undefined
   }
 
   #updateKeepAlive(): void {
-    const wanted = (this.listening && this.#referenced) || this.#stopping !== undefined || this.#pending.size > 0
-    if (wanted !== this.#keptAlive) {
-      this.#keptAlive = wanted
-      this.#native.setKeepAlive(wanted, idle)
-    }
+    const isWanted = (this.listening && this.#referenced) || this.#stopped !== undefined || this.#pending.size > 0
+    if (isWanted) this.#keepAlive?.ref()
+    else this.#keepAlive?.unref()
   }
 }
-
-function deferred(): Deferred {
-  let resolve!: () => void
-  const promise = new Promise<void>((fulfil) => (resolve = fulfil))
-  return { promise, resolve }
-}
-
-/** Never called: see `setKeepAlive`. */
-function idle(): void {}

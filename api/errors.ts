@@ -2,7 +2,7 @@
 
 import { getSystemErrorMap, inspect } from 'node:util'
 
-/** A system call that failed, as Node.js reports one. */
+/** A failed system call, as Node.js reports it. */
 export interface SystemError extends Error {
   /** The name of the error, such as `'EADDRINUSE'`: see errno(3). */
   code: string
@@ -10,17 +10,16 @@ export interface SystemError extends Error {
   errno: number
   /** The call that failed, such as `'bind'`. */
   syscall: string
-  /** The IPv4 address it was about. */
+  /** The IPv4 address of the call. */
   address?: string
-  /** The TCP port it was about. */
+  /** The TCP port of the call. */
   port?: number
 }
 
 /** The error for a failed system call: `bind EADDRINUSE: address already in use 127.0.0.1:7007`. */
 export function systemError(
   { errno, syscall }: { errno: number; syscall: string },
-  address: string,
-  port: number,
+  { host: address, port }: { host: string; port: number },
 ): SystemError {
   const [code, text] = getSystemErrorMap().get(errno) ?? [`E${-errno}`, `unknown system error ${-errno}`]
   const message = `${syscall} ${code}: ${text} ${address}:${port}`
@@ -32,7 +31,7 @@ export function codedError(code: string, message: string): Error & { code: strin
   return Object.assign(new Error(message), { code })
 }
 
-/** The error of an operation that its caller aborted, with the signal's reason as its cause. */
+/** The error of an operation that its caller aborted. Its cause is the reason of the signal. */
 export function abortError(reason: unknown): Error & { code: string } {
   const error = Object.assign(new Error('The operation was aborted', { cause: reason }), { code: 'ABORT_ERR' })
   error.name = 'AbortError'
@@ -41,25 +40,20 @@ export function abortError(reason: unknown): Error & { code: string } {
 
 /** An argument of the wrong type. */
 export function invalidType(name: string, expected: string, received: unknown): TypeError {
-  return Object.assign(new TypeError(`${name} must be ${expected}, but is ${shown(received)}`), {
-    code: 'ERR_INVALID_ARG_TYPE',
-  })
+  return Object.assign(new TypeError(mustBe(name, expected, received)), { code: 'ERR_INVALID_ARG_TYPE' })
 }
 
-/** An argument of the right type whose value cannot be used. */
+/** An argument of the right type that cannot be used. */
 export function invalidValue(name: string, expected: string, received: unknown): TypeError {
-  return Object.assign(new TypeError(`${name} must be ${expected}, but is ${shown(received)}`), {
-    code: 'ERR_INVALID_ARG_VALUE',
-  })
+  return Object.assign(new TypeError(mustBe(name, expected, received)), { code: 'ERR_INVALID_ARG_VALUE' })
 }
 
 /** A number outside its range. */
 export function outOfRange(name: string, expected: string, received: number): RangeError {
-  return Object.assign(new RangeError(`${name} must be ${expected}, but is ${shown(received)}`), {
-    code: 'ERR_OUT_OF_RANGE',
-  })
+  return Object.assign(new RangeError(mustBe(name, expected, received)), { code: 'ERR_OUT_OF_RANGE' })
 }
 
-function shown(value: unknown): string {
-  return inspect(value, { depth: 0, maxStringLength: 64, maxArrayLength: 4, breakLength: Infinity })
+function mustBe(name: string, expected: string, received: unknown): string {
+  const shown = inspect(received, { depth: -1, maxStringLength: 64, breakLength: Infinity })
+  return `${name} must be ${expected}, got ${shown}`
 }

@@ -1,5 +1,6 @@
 /** The options, their ranges and defaults. */
 
+import { isIPv4 } from 'node:net'
 import { types } from 'node:util'
 
 import { invalidType, invalidValue, outOfRange } from './errors.ts'
@@ -7,38 +8,38 @@ import { invalidType, invalidValue, outOfRange } from './errors.ts'
 /** How to start a server. */
 export interface StartOptions {
   /**
-   * The IPv4 address to listen on, in dotted decimal form.
-   * @default '127.0.0.1', which nothing outside the machine reaches; `'0.0.0.0'` is every address of the machine.
+   * The IPv4 address to listen on, in dotted decimal form. `'0.0.0.0'` is every address of the machine.
+   * @default '127.0.0.1', which only this machine can reach
    */
   host?: string
   /**
-   * How many connections may wait to be accepted: the backlog of listen(2), 1 to 2,147,483,647, which Linux cuts to
+   * How many connections may wait to be accepted: the backlog of listen(2), 1 to 2,147,483,647. Linux limits it to
    * `net.core.somaxconn`.
    * @default 511
    */
   backlog?: number
   /**
-   * How many connections may be open at once, 1 to 4,294,967,295. Further ones are accepted, ended at once, and counted as
-   * `rejectedConnections`. Those of `send` count too.
-   * @default no limit but that of descriptors; when those run out, clients wait in the backlog.
+   * How many connections may be open at once, 1 to 4,294,967,295. Connections over the limit are accepted, ended at once,
+   * and counted as `rejectedConnections`. Those of `send` count too.
+   * @default no limit except that of descriptors; without free descriptors clients wait in the backlog
    */
   maxConnections?: number
   /**
-   * Closes connections on which nothing happened for this time, in milliseconds, 0 to 4,294,967,295; at most a sixteenth
-   * of it late. 0 turns it off.
+   * Closes idle connections after this time, in milliseconds, 0 to 4,294,967,295; at most a sixteenth of it late. 0 turns
+   * it off.
    * @default 0
    */
   idleTimeout?: number
   /**
-   * How long the I/O thread polls for the next event before it sleeps, in microseconds, 0 to 1,000,000. It lowers the
-   * latency of a few busy connections, and ends by itself while nothing comes of it. 0 turns it off; where the process
-   * may use one CPU only it is off.
+   * How long the I/O thread polls for the next event before it sleeps, in microseconds, 0 to 1,000,000. Polling lowers
+   * the latency of a few busy connections, and stops by itself while it brings nothing. 0 turns it off. It is always off
+   * where the process may use only one CPU.
    * @default 50
    */
   busyPoll?: number
   /**
-   * How many I/O threads share the connections, 1 to 64. The first accepts, and deals them out in turn. One thread
-   * keeps a core busy at about 200,000 messages a second; more are of use where there are more cores.
+   * How many I/O threads share the connections, 1 to 64. The first one accepts connections and deals them out in turn.
+   * One thread uses a whole core at about 200,000 messages per second; more threads help only where there are more cores.
    * @default 1
    */
   threads?: number
@@ -47,14 +48,14 @@ export interface StartOptions {
 /** How to send. */
 export interface SendOptions {
   /**
-   * How long it may take, in milliseconds, 1 to 4,294,967,295, waiting for its turn included. Past it the connection is
-   * reset and the promise rejected with `ETIMEDOUT`.
+   * How long the send may take, in milliseconds, 1 to 4,294,967,295. Waiting for its turn counts. After this time the
+   * connection is reset, and the promise rejects with `ETIMEDOUT`.
    * @default 4000
    */
   timeout?: number
   /**
-   * Resets the connection and rejects the promise with an `AbortError` when it fires. For one signal to serve more than
-   * ten sends at once, Node.js wants to hear `events.setMaxListeners(0, signal)`.
+   * Aborts the send: the connection is reset, and the promise rejects with an `AbortError`. If one signal serves more
+   * than ten sends at once, call `events.setMaxListeners(0, signal)`, or Node.js warns of a leak.
    */
   signal?: AbortSignal
 }
@@ -62,7 +63,8 @@ export interface SendOptions {
 /** How to stop. */
 export interface StopOptions {
   /**
-   * How long what has been begun may take to end, in milliseconds, 0 to 4,294,967,295. What is open after it is cut off.
+   * How long the server may take to finish, in milliseconds, 0 to 4,294,967,295. Connections still open after this time
+   * are cut off.
    * @default 1000
    */
   timeout?: number
@@ -71,94 +73,70 @@ export interface StopOptions {
 const MAX_PORT = 65_535
 const MAX_INT32 = 0x7fff_ffff
 const MAX_UINT32 = 0xffff_ffff
-/** A second: beyond it polling would be no wait any more but a habit. */
-const MAX_BUSY_POLL = 1_000_000
+const SECOND_IN_MICROSECONDS = 1_000_000
 const MAX_THREADS = 64
-const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/u
 
 /** The port and the options of `start`, checked, with their defaults. */
 export function startOptions(port: unknown, options: unknown) {
-  const {
-    host = '127.0.0.1',
-    backlog = 511,
-    maxConnections,
-    idleTimeout = 0,
-    busyPoll = 50,
-    threads = 1,
-  } = object(options)
+  const given = object(options)
+  const { host = '127.0.0.1' } = given
+  const idleTimeout = option(given, 'idleTimeout', 0, 0, MAX_UINT32)
   return {
     port: integer('port', port, 0, MAX_PORT),
     host: ipv4('options.host', host),
-    backlog: integer('options.backlog', backlog, 1, MAX_INT32),
-    busyPoll: integer('options.busyPoll', busyPoll, 0, MAX_BUSY_POLL),
-    threads: integer('options.threads', threads, 1, MAX_THREADS),
-    ...(maxConnections !== undefined && {
-      maxConnections: integer('options.maxConnections', maxConnections, 1, MAX_UINT32),
-    }),
-    ...(idleTimeout !== 0 && { idleTimeout: integer('options.idleTimeout', idleTimeout, 0, MAX_UINT32) }),
+    backlog: option(given, 'backlog', 511, 1, MAX_INT32),
+    maxConnections: option(given, 'maxConnections', MAX_UINT32, 1, MAX_UINT32),
+    busyPoll: option(given, 'busyPoll', 50, 0, SECOND_IN_MICROSECONDS),
+    threads: option(given, 'threads', 1, 1, MAX_THREADS),
+    ...(idleTimeout > 0 && { idleTimeout }),
   }
 }
 
 /** The options of `send`, checked, with their defaults. */
 export function sendOptions(options: unknown) {
-  const { timeout = 4000, signal } = object(options)
-  if (signal !== undefined && !isAbortSignal(signal)) {
-    throw invalidType('options.signal', 'an AbortSignal', signal)
-  }
-  return { timeout: integer('options.timeout', timeout, 1, MAX_UINT32), signal }
+  const given = object(options)
+  const { signal } = given
+  if (signal !== undefined && !isAbortSignal(signal)) throw invalidType('options.signal', 'an AbortSignal', signal)
+  return { timeout: option(given, 'timeout', 4000, 1, MAX_UINT32), signal }
 }
 
 /** The options of `stop`, checked, with their defaults. */
 export function stopOptions(options: unknown) {
-  const { timeout = 1000 } = object(options)
-  return { timeout: integer('options.timeout', timeout, 0, MAX_UINT32) }
+  return { timeout: option(object(options), 'timeout', 1000, 0, MAX_UINT32) }
 }
 
-/** What is to be sent, as bytes. A lone surrogate has none in UTF-8, so such a string is refused rather than altered. */
+/** The bytes to send. UTF-8 has none for a lone surrogate, so such a string is refused rather than changed. */
 export function payload(data: unknown): Uint8Array {
-  if (types.isUint8Array(data)) {
-    return data
-  }
-  if (typeof data !== 'string') {
-    throw invalidType('data', 'a string or a Uint8Array', data)
-  }
-  if (!data.isWellFormed()) {
-    throw invalidValue('data', 'well-formed Unicode, without lone surrogates', data)
-  }
+  if (types.isUint8Array(data)) return data
+  if (typeof data !== 'string') throw invalidType('data', 'a string or a Uint8Array', data)
+  if (!data.isWellFormed()) throw invalidValue('data', 'well-formed Unicode, without lone surrogates', data)
   return Buffer.from(data)
 }
 
-/** By its shape, as Node.js checks it: a signal may come from another realm. */
+/** Checked by its shape, as Node.js does it: a signal may come from another realm. */
 function isAbortSignal(value: unknown): value is AbortSignal {
   return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
 }
 
 function object(options: unknown): Record<string, unknown> {
-  if (options === undefined) {
-    return {}
-  }
-  if (typeof options !== 'object' || options === null) {
-    throw invalidType('options', 'an object', options)
-  }
+  if (typeof options !== 'object' || options === null) throw invalidType('options', 'an object', options)
   return options as Record<string, unknown>
 }
 
+function option(given: Record<string, unknown>, name: string, byDefault: number, min: number, max: number): number {
+  const { [name]: value = byDefault } = given
+  return integer(`options.${name}`, value, min, max)
+}
+
 function integer(name: string, value: unknown, min: number, max: number): number {
-  if (typeof value !== 'number') {
-    throw invalidType(name, `an integer from ${min} to ${max}`, value)
-  }
-  if (!Number.isInteger(value) || value < min || value > max) {
-    throw outOfRange(name, `an integer from ${min} to ${max}`, value)
-  }
+  const expected = `an integer from ${min} to ${max}`
+  if (typeof value !== 'number') throw invalidType(name, expected, value)
+  if (!Number.isInteger(value) || value < min || value > max) throw outOfRange(name, expected, value)
   return value
 }
 
 function ipv4(name: string, value: unknown): string {
-  if (typeof value !== 'string') {
-    throw invalidType(name, 'an IPv4 address', value)
-  }
-  if (!IPV4.test(value)) {
-    throw invalidValue(name, "an IPv4 address such as '127.0.0.1'", value)
-  }
+  if (typeof value !== 'string') throw invalidType(name, 'an IPv4 address', value)
+  if (!isIPv4(value)) throw invalidValue(name, "an IPv4 address such as '127.0.0.1'", value)
   return value
 }

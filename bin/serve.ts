@@ -6,21 +6,6 @@ const DEFAULT_PORT = 7007
 const LIVE_INTERVAL = 1000
 const CLEAR_LINE = '\r\u001b[K'
 
-type NumberName = 'port' | 'max-connections' | 'idle-timeout'
-
-interface Range {
-  min: number
-  max: number
-  form: RegExp
-  what: string
-}
-
-const INTEGER = { form: /^\d+$/, what: 'an integer' }
-const PORTS: Range = { ...INTEGER, min: 0, max: 65_535 }
-const CONNECTIONS: Range = { ...INTEGER, min: 1, max: 4_294_967_295 }
-/** To the millisecond, and as many of those as the server takes. */
-const SECONDS: Range = { form: /^\d+(\.\d{1,3})?$/, what: 'a number', min: 0, max: 4_294_967 }
-
 /** Runs an echo server until a signal ends it: drains it, then prints the totals. */
 export async function serve(args: ServeArguments): Promise<void> {
   const server = new EchoServer()
@@ -38,10 +23,10 @@ export async function serve(args: ServeArguments): Promise<void> {
 }
 
 function listen(server: EchoServer, args: ServeArguments): void {
-  const port = number(args, 'port', PORTS) ?? DEFAULT_PORT
-  const maxConnections = number(args, 'max-connections', CONNECTIONS)
-  const idleSeconds = number(args, 'idle-timeout', SECONDS)
-  const host = args.host ?? '127.0.0.1'
+  const { host = '127.0.0.1' } = args
+  const port = number(args, 'port') ?? DEFAULT_PORT
+  const maxConnections = number(args, 'max-connections')
+  const idleSeconds = number(args, 'idle-timeout')
   try {
     server.start(port, {
       host,
@@ -52,24 +37,28 @@ function listen(server: EchoServer, args: ServeArguments): void {
     throw explain(error as NodeJS.ErrnoException, host, port)
   }
   if (args.json) printJson({ event: 'listening', host: server.host, port: server.port })
-  else process.stdout.write(`echo-node listens on ${server.host}:${server.port}\n`)
+  else process.stdout.write(`echo-node listening on ${server.host}:${server.port}\n`)
 }
 
-function number(args: ServeArguments, name: NumberName, { min, max, form, what }: Range): number | undefined {
-  const typed = args[name]
-  if (typed === undefined) return undefined
-  const value = Number(typed)
-  if (form.test(typed) && value >= min && value <= max) return value
-  throw new UsageError(`--${name} must be ${what} from ${min} to ${max}, but is ${JSON.stringify(typed)}`)
+function number(args: ServeArguments, name: 'port' | 'max-connections' | 'idle-timeout'): number | undefined {
+  const text = args[name]
+  if (text === undefined) return undefined
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text)
+  throw new UsageError(`--${name} must be a number, got ${JSON.stringify(text)}`)
 }
 
-/** In the words of the command: its options are called otherwise, and the rest is about the machine. */
+/** The API's error in the words of the command. */
 function explain(error: NodeJS.ErrnoException, host: string, port: number): Error {
-  if (error.code?.startsWith('ERR_')) return new UsageError(error.message.replace('options.', '--'))
+  if (error.code?.startsWith('ERR_')) return new UsageError(error.message.replace(/^(options\.)?(\w+)/, optionName))
   if (error.code === 'EADDRINUSE') return new Error(`port ${port} of ${host} is already in use`)
   if (error.code === 'EACCES') return new Error(`listening on port ${port} of ${host} is not permitted`)
   if (error.code === 'EADDRNOTAVAIL') return new Error(`${host} is not an address of this machine`)
   return error
+}
+
+/** `--max-connections` for `options.maxConnections`. */
+function optionName(_: string, __: string, name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 }
 
 function showLive(server: EchoServer): NodeJS.Timeout {
