@@ -97,6 +97,7 @@ const MONSTERS: [name: string, line: string, answered: boolean][] = [
   ['as many objects as may be', echo(2, `[${many(249_900, () => '{}')}]`), true],
   ['as many keys as may be', echo(2, `{${many(249_900, (index) => `"k${index}":1`)}}`), true],
   ['short numbers', echo(2, `[${many(7 * MIB, () => '1')}]`), true],
+  ['short strings', echo(2, `[${many(3 * MIB, () => String.raw`"\n"`)}]`), true],
   ['escapes', echo(2, `"${String.raw`\u0001`.repeat(2 * MIB)}"`), true],
   ['more than a line may have', echo(2, `"${'x'.repeat(100 * MIB)}"`), false],
 ]

@@ -70,7 +70,13 @@ test.serial('a port that is taken is error 11, and the node goes on', async (t) 
   t.deepEqual(bodies(stdout), [
     { type: 'init_ok', in_reply_to: 1, msg_id: 0 },
     { type: 'error', in_reply_to: 2, code: 11, text: 'port 8080 is already in use', msg_id: 1 },
-    { type: 'error', in_reply_to: 3, code: 22, text: 'no server to send to: tcp_echo_start comes first', msg_id: 2 },
+    {
+      type: 'error',
+      in_reply_to: 3,
+      code: 22,
+      text: 'the server is not listening: start it before sending',
+      msg_id: 2,
+    },
     { type: 'tcp_echo_stats_ok', in_reply_to: 4, total_connections: 0, total_bytes: 0, msg_id: 3 },
   ])
   t.true(

@@ -1,6 +1,6 @@
 /**
- * JSON as bytes: what `JSON.parse` cannot tell. How much a text asks for, before memory is spent on parsing it, and how a
- * value was written: a number beyond 2^53 or 1e400 would come out of `JSON.parse` as another number.
+ * JSON as bytes, for what `JSON.parse` cannot tell: how much a text costs to parse, before it is parsed, and how a value
+ * was written. A number beyond 2^53 or 1e400 would come out of `JSON.parse` as another number.
  */
 
 const QUOTE = 0x22
@@ -9,36 +9,32 @@ const COLON = 0x3a
 const BACKSLASH = 0x5c
 const SPACE = 0x20
 
-/** How much a text asks of a parser. */
-export interface Shape {
-  /** The most brackets open at once. */
-  depth: number
-  /** Arrays, objects and members of objects in all: what costs a parser the most. */
-  parts: number
-}
-
-/** Takes a text's measure, in one pass that holds nothing. Works on any bytes, JSON or not. */
-export function measure(json: Buffer): Shape {
-  let depth = 0
-  let open = 0
-  let parts = 0
-  for (let at = 0; at < json.length; at++) {
-    const byte = json[at]!
-    if (byte === QUOTE) at = endOfString(json, at) - 1
-    else if (byte === COLON) parts++
-    else if (closes(byte)) open--
-    else if (opens(byte)) {
-      parts++
-      if (++open > depth) depth = open
-    }
+/** The value of a JSON text; undefined if the text is not JSON. */
+export function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
-  return { depth, parts }
 }
 
 /**
- * The bytes of one member's value in the text of an object, of the last member if several have the name, as
- * `JSON.parse` has it. Undefined if there is none, or the text is no object. Nothing is assumed of the text: whatever it
- * is, the search ends.
+ * How many commas, colons and opening brackets stand outside strings: at least one for each value and each key but the
+ * first, however they are written. Works on any bytes, JSON or not.
+ */
+export function countElements(json: Buffer): number {
+  let count = 0
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at]!
+    if (byte === QUOTE) at = endOfString(json, at) - 1
+    else if (byte === COMMA || byte === COLON || opens(byte)) count++
+  }
+  return count
+}
+
+/**
+ * The bytes of the value of a member, in the text of an object. If several members have this name, the last one counts,
+ * as with `JSON.parse`. Undefined if there is none, or if the text is no object. Works on any bytes.
  */
 export function rawMember(name: string, json: Buffer): Buffer | undefined {
   let at = skipSpace(json, 0)
@@ -56,13 +52,13 @@ export function rawMember(name: string, json: Buffer): Buffer | undefined {
 }
 
 /**
- * The same JSON as Maelstrom's own examples write it: a space after each comma and colon, no other outside strings, and
- * no escape in a string that does not need one. Numbers stay as they are, digit for digit.
+ * The same JSON as Maelstrom's documentation writes it: one space after each comma and colon, no other space outside
+ * strings, and no unnecessary escapes. Numbers keep their digits.
  *
  * @param json well-formed JSON
  */
 export function respace(json: Buffer): Buffer {
-  // A space after every byte is more than the worst case, and a string never becomes longer.
+  // Twice the length is enough: at most one space is added per byte, and strings never grow.
   const out = Buffer.allocUnsafe(2 * json.length)
   let length = 0
   for (let at = 0; at < json.length;) {
@@ -88,12 +84,7 @@ function writeString(literal: Buffer, out: Buffer, at: number): number {
 function isKey(name: string, literal: Buffer): boolean {
   const written = literal.toString('latin1')
   if (written === `"${name}"`) return true
-  if (!written.includes('\\')) return false
-  try {
-    return JSON.parse(literal.toString()) === name
-  } catch {
-    return false
-  }
+  return written.includes('\\') && parse(literal.toString()) === name
 }
 
 /** The index after the value that starts at `at`. */

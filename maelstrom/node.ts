@@ -1,208 +1,192 @@
 import type { Readable, Writable } from 'node:stream'
 
-import { Handlers, type CreateServer } from './handlers.ts'
-import { Lines, LINE_LIMIT } from './lines.ts'
+import type { EchoServer } from '../index.ts'
+import { Handlers } from './handlers.ts'
+import { LINE_LIMIT, readLines } from './lines.ts'
+import { Pipeline, type Work } from './pipeline.ts'
 import {
+  DEADLINE,
   ErrorCode,
-  failure,
+  errorReply,
   formatReply,
   parseLine,
   show,
-  type Address,
-  type Malformed,
+  type Envelope,
   type Reply,
   type Request,
 } from './protocol.ts'
-import { machineClock, Turns, type Clock, type Work } from './turns.ts'
 
-/** Unanswered requests up to which input is taken. */
+/** Unanswered requests above which no input is taken. */
 const MOST_REQUESTS = 1024
-/** Bytes of unanswered requests up to which input is taken. */
+/** Bytes of unanswered requests above which no input is taken. */
 const MOST_BYTES = 32 * 1024 * 1024
-/** Characters of replies up to which they are collected for one write: what a pipe holds. */
+/** Characters of replies to collect for one write: as much as a pipe holds. */
 const BATCH = 64 * 1024
 
-/** What a node is given to work with. */
+/** What a node works with. */
 export interface NodeOptions {
-  /** Requests, one JSON object a line. */
+  /** Requests, one JSON object per line. */
   input: Readable
-  /** Replies, one JSON object a line, and nothing else. */
+  /** Replies, one JSON object per line, and nothing else. */
   output: Writable
-  /** Told, in one line without its newline, what cannot be answered. */
+  /** Called with one line, without its newline, about what cannot be answered. */
   report: (line: string) => void
-  /** Makes the servers that data is echoed through. */
-  createServer: CreateServer
-  /** Default: the machine's. */
-  clock?: Clock
+  /** Makes the servers that the data goes through. Called twice, after `init`, so that loading the engine delays nothing. */
+  createServer: () => EchoServer | Promise<EchoServer>
 }
 
-/** A Maelstrom node: takes requests from its input and writes the replies, in the same order, to its output. */
+/**
+ * A Maelstrom node: reads requests from its input, and writes the replies to its output in the same order.
+ *
+ * Each request is answered within 4 s of being read. While 1,024 requests or 32 MiB are unanswered, no input is read: the
+ * time of the requests behind them has not begun.
+ */
 export class EchoNode {
-  readonly #input: Readable
-  readonly #output: Writable
-  readonly #report: (line: string) => void
-  readonly #clock: Clock
-  readonly #handlers: Handlers
-  readonly #lines: Lines
-  readonly #turns: Turns<Address | undefined>
+  readonly #options: NodeOptions
+  readonly #pipeline = new Pipeline()
+  #handlers: Handlers | undefined
   /** The name that `init` gave. */
   #id: string | undefined
   #nextMsgId = 0
-  /** When the lines at hand came in. */
-  #arrival = 0
-  #inputEnded = false
-  /** Replies not written yet. */
+  #unanswered = 0
+  #unansweredBytes = 0
+  /** Replies to be written. */
   #batch = ''
-  #stepScheduled = false
-  /** The output has as much as it wants, and will say when it wants more. */
-  #outputFull = false
-  #finish: () => void = () => {}
-  #fail: (error: unknown) => void = () => {}
+  #stopped = false
+  /** Ends a wait for room. */
+  #wake: () => void = () => {}
+  #fail: (error: Error) => void = () => {}
 
-  constructor({ input, output, report, createServer, clock = machineClock }: NodeOptions) {
-    this.#input = input
-    this.#output = output
-    this.#report = report
-    this.#clock = clock
-    this.#handlers = new Handlers(createServer)
-    this.#lines = new Lines(LINE_LIMIT, () => report(`skipped: a line has at most ${LINE_LIMIT} bytes`))
-    this.#turns = new Turns(clock, (to, reply) => this.#send(to, reply))
+  constructor(options: NodeOptions) {
+    this.#options = options
   }
 
   /**
-   * Serves until the input ends or `stop` is called: what was asked is then answered and written, and the servers are
-   * stopped. Rejects as soon as the output fails: there is nobody left to answer.
+   * Serves until the input ends or `stop` is called. Then it answers what has been asked, and stops the servers. Rejects
+   * as soon as the output fails.
    */
   async run(): Promise<void> {
+    const failure = new Promise<never>((_, reject) => (this.#fail = reject))
+    this.#options.output.on('error', this.#fail)
+    this.#options.output.on('drain', () => this.#wake())
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.#finish = resolve
-        this.#fail = reject
-        this.#listen()
-      })
-      await new Promise<unknown>((resolve) => this.#output.write('', resolve))
+      await Promise.race([this.#serve(), failure])
     } finally {
-      this.#turns.close()
-      this.#input.destroy()
-      await this.#handlers.stop()
+      this.stop()
+      await this.#handlers?.stop()
     }
   }
 
-  /** Takes no more input; what was asked before is still answered. */
+  /** Takes no more input. Requests taken before are still answered. */
   stop(): void {
-    this.#lines.clear()
-    this.#endInput()
+    this.#stopped = true
+    this.#options.input.destroy()
+    this.#wake()
   }
 
-  #listen(): void {
-    this.#output.on('drain', () => {
-      this.#outputFull = false
-      this.#step()
-    })
-    this.#output.on('error', this.#fail)
-    this.#input.on('data', (chunk: Buffer) => {
-      if (this.#inputEnded) return
-      this.#arrival = this.#clock.now()
-      this.#lines.push(chunk)
-      this.#step()
-    })
-    this.#input.on('end', () => this.#endInput())
-    this.#input.on('error', (error) => {
-      this.#report(`cannot read requests: ${error.message}`)
-      this.#endInput()
-    })
-    this.#step()
-  }
-
-  #endInput(): void {
-    this.#inputEnded = true
-    this.#step()
-  }
-
-  /** Takes as many of the lines at hand as there is room for, and writes what replies there are. */
-  #step(): void {
-    let more = this.#hasRoom()
-    while (more) {
-      const line = this.#lines.next() ?? (this.#inputEnded ? this.#lines.rest() : undefined)
-      if (line === undefined) break
-      this.#take(line)
-      more = this.#hasRoom()
+  async #serve(): Promise<void> {
+    const reportTooLong = (): void => this.#options.report(`skipped a line of more than ${LINE_LIMIT} bytes`)
+    for await (const lines of readLines(this.#chunks(), LINE_LIMIT, reportTooLong)) {
+      const deadline = performance.now() + DEADLINE
+      for (const line of lines) {
+        while (!this.#stopped && !this.#hasRoom()) await new Promise<void>((resolve) => (this.#wake = resolve))
+        if (this.#stopped) break
+        if (this.#id !== undefined) this.#handlers ??= await this.#makeHandlers()
+        this.#take(line, deadline)
+      }
     }
-    if (more) this.#input.resume()
-    else this.#input.pause()
+    await this.#pipeline.drained
     this.#flush()
-    if (more && this.#inputEnded && this.#turns.count === 0) this.#finish()
+    await new Promise<void>((resolve, reject) => {
+      this.#options.output.write('', (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  async *#chunks(): AsyncGenerator<Buffer> {
+    try {
+      yield* this.#options.input
+    } catch (error) {
+      if (!this.#stopped) this.#options.report(`cannot read requests: ${(error as Error).message}`)
+    }
   }
 
   #hasRoom(): boolean {
-    return !this.#outputFull && this.#turns.count < MOST_REQUESTS && this.#turns.size < MOST_BYTES
+    const isFull = this.#options.output.writableNeedDrain
+    return !isFull && this.#unanswered < MOST_REQUESTS && this.#unansweredBytes < MOST_BYTES
   }
 
-  #take(line: Buffer): void {
+  async #makeHandlers(): Promise<Handlers> {
+    // Loading may fail and end the process: init_ok leaves first.
+    this.#flush()
+    return new Handlers(await this.#options.createServer(), await this.#options.createServer())
+  }
+
+  #take(line: Buffer, deadline: number): void {
     const message = parseLine(line)
-    if ('reason' in message) this.#refuse(message, line.length)
-    else this.#turns.add(message.replyTo, this.#workFor(message), line.length, this.#arrival)
-  }
-
-  #refuse({ reason, replyTo }: Malformed, size: number): void {
-    this.#report(`malformed: ${reason}`)
-    if (replyTo === undefined) return
-    this.#turns.add(replyTo, answered(failure(ErrorCode.malformedRequest, reason)), size, this.#arrival)
+    const { envelope } = message
+    let work: Work
+    if ('reason' in message) {
+      this.#options.report(`malformed: ${message.reason}`)
+      if (envelope === undefined) return
+      work = answered(errorReply(ErrorCode.malformedRequest, message.reason))
+    } else {
+      work = this.#workFor(message)
+    }
+    this.#unanswered++
+    this.#unansweredBytes += line.length
+    this.#pipeline.add(work, deadline, (reply) => {
+      this.#unanswered--
+      this.#unansweredBytes -= line.length
+      this.#answer(envelope, reply)
+      this.#wake()
+    })
   }
 
   #workFor(request: Request): Work {
-    if (request.type === 'init') return { overlaps: false, run: () => this.#init(request.body['node_id']) }
+    const { type, body } = request
+    // Done as it is read: the requests behind it need the name.
+    if (type === 'init') return answered(this.#init(body['node_id']))
     if (this.#id === undefined) {
-      return answered(failure(ErrorCode.preconditionFailed, `init comes first, before ${show(request.type)}`))
+      return answered(errorReply(ErrorCode.preconditionFailed, `init must come before ${show(type)}`))
     }
-    const handler = this.#handlers.get(request.type)
-    if (handler === undefined) {
-      return answered(failure(ErrorCode.notSupported, `no request of this node: ${show(request.type)}`))
-    }
-    const work = handler(request)
-    return 'run' in work ? work : answered(work)
+    const handler = this.#handlers?.get(type)
+    if (handler === undefined) return answered(errorReply(ErrorCode.notSupported, `not supported: ${show(type)}`))
+    return { overlaps: handler.overlaps, run: (timeLeft) => handler.run(request, timeLeft) }
   }
 
   #init(id: unknown): Reply {
     if (typeof id !== 'string' || id === '') {
-      return failure(ErrorCode.malformedRequest, `node_id must be a name, but is ${show(id)}`)
+      return errorReply(ErrorCode.malformedRequest, `node_id must be a non-empty string, got ${show(id)}`)
     }
     if (this.#id !== undefined && this.#id !== id) {
-      return failure(ErrorCode.preconditionFailed, `this node is already ${show(this.#id)}, not ${show(id)}`)
+      return errorReply(ErrorCode.preconditionFailed, `this node is already ${show(this.#id)}, got ${show(id)}`)
     }
     this.#id = id
     return { type: 'init_ok' }
   }
 
-  #send(to: Address | undefined, reply: Reply): void {
-    if (to === undefined) {
-      if (reply.type === 'error') this.#report(`failed: ${show(reply.fields?.['text'])}`)
-    } else {
-      this.#batch += formatReply(this.#id ?? to.dest, to, reply, this.#nextMsgId++)
+  #answer(request: Envelope | undefined, reply: Reply): void {
+    if (request === undefined) {
+      if (reply.type === 'error') this.#options.report(`failed: ${show(reply.fields?.['text'])}`)
+      return
     }
+    // Replies that are ready in the same turn of the event loop leave in one write.
+    if (this.#batch === '') setImmediate(() => this.#flush())
+    this.#batch += formatReply(this.#id ?? request.dest, request, reply, this.#nextMsgId++)
     if (this.#batch.length >= BATCH) this.#flush()
-    if (this.#stepScheduled) return
-    // Replies that become ready in the same turn of the event loop go out in one write.
-    this.#stepScheduled = true
-    setImmediate(() => {
-      this.#stepScheduled = false
-      this.#step()
-    })
   }
 
   #flush(): void {
-    if (this.#batch === '') return
     const batch = this.#batch
     this.#batch = ''
-    try {
-      this.#outputFull = !this.#output.write(batch)
-    } catch (error) {
-      this.#fail(error)
-    }
+    if (batch === '') return
+    this.#options.output.write(batch, (error) => {
+      if (error) this.#fail(error)
+    })
   }
 }
 
-/** Work that is done already. */
+/** Work that is already done. */
 function answered(reply: Reply): Work {
   return { overlaps: true, run: () => reply }
 }

@@ -1,8 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 
-import { measure, rawMember } from './json.ts'
+import { countElements, parse, rawMember } from './json.ts'
 
-/** Maelstrom's error codes, those this node answers with. 0 is the one that leaves open whether it was carried out. */
+/** A parsed JSON object. */
+type JsonObject = Readonly<Record<string, unknown>>
+
+/** The error codes of Maelstrom that this node uses. With 0 it is not known whether the request was carried out. */
 export const ErrorCode = {
   timeout: 0,
   notSupported: 10,
@@ -16,151 +19,145 @@ export const ErrorCode = {
 /** One of Maelstrom's error codes. */
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode]
 
-/** Brackets a line may have open at once; real messages need three. */
-export const NESTING_LIMIT = 100
-
-/** Milliseconds a request may take: Maelstrom's clients give up after 5 s, and a reply after that ends the run. */
-export const PATIENCE = 4000
+/**
+ * Milliseconds from reading a request to its reply, at most. The node promises 4 s, and keeps the rest for
+ * writing thousands of replies on a busy machine.
+ * Maelstrom's clients give up after 5 s.
+ */
+export const DEADLINE = 3500
 
 /**
- * Arrays, objects and members in a line. Parsed, each costs up to a hundred times its bytes: a line of 16 MiB took a
- * gigabyte and two seconds.
+ * Elements in a line, at most. Each costs up to a hundred times its bytes when it is parsed: a line of 16 MiB could take
+ * a gigabyte and two seconds.
  */
-export const PARTS_LIMIT = 250_000
+export const ELEMENT_LIMIT = 500_000
 
 const SHOWN_LENGTH = 60
 const REPLACEMENT = '\ufffd'
 
-/** Where a reply goes, and as whom the request addressed the node. */
-export interface Address {
+/** Who sent a request, to whom, and its number: what a reply needs. */
+export interface Envelope {
   src: string
   dest: string
   msgId: number
 }
 
-/** One request, its envelope checked; what its body holds besides is for the handler to check. */
+/** A request with a valid envelope. The handler checks the rest of the body. */
 export interface Request {
   type: string
-  body: Readonly<Record<string, unknown>>
+  body: JsonObject
   /** The line it came in, for what `JSON.parse` loses. */
   line: Buffer
-  /** The name it calls the node by; empty if it does not say. */
-  dest: string
-  /** Undefined if no answer is wanted: the request has no `msg_id`. */
-  replyTo: Address | undefined
+  /** Undefined if the request has no `msg_id`, and so wants no reply. */
+  envelope: Envelope | undefined
 }
 
-/** Why a line is no request; answered if it could be read from whom it came. */
+/** A line that is no valid request. It gets a reply if its envelope could be read. */
 export interface Malformed {
   reason: string
-  replyTo: Address | undefined
+  envelope: Envelope | undefined
 }
 
-/** A value in a reply: text, a number, or JSON that is written as it stands. */
+/** A value in a reply: text, a number, or JSON to be written as it is. */
 export type Value = string | number | { json: string }
 
-/** A reply's body without `in_reply_to` and `msg_id`: its type, and its other members in the order they are written. */
+/** The body of a reply, without `in_reply_to` and `msg_id`; `fields` in the order in which they are written. */
 export interface Reply {
   type: string
   fields?: Readonly<Record<string, Value>>
 }
 
-/** The reply to a request that was not carried out; with code 0, to one of which that is not known. */
-export function failure(code: ErrorCode, text: string): Reply {
+/** An error as a reply. */
+export function errorReply(code: ErrorCode, text: string): Reply {
   return { type: 'error', fields: { code, text } }
 }
 
-/** The reply to a request that was not done in time. */
+/** The reply to a request that was not done by its deadline. */
 export function timedOut(): Reply {
-  return failure(ErrorCode.timeout, `not done within ${PATIENCE / 1000} s`)
+  return errorReply(ErrorCode.timeout, `not done within ${DEADLINE / 1000} s`)
+}
+
+/** What the API's error codes are in Maelstrom's. All others are crashes. */
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  ERR_INVALID_ARG_TYPE: ErrorCode.malformedRequest,
+  ERR_INVALID_ARG_VALUE: ErrorCode.malformedRequest,
+  ERR_OUT_OF_RANGE: ErrorCode.malformedRequest,
+  ERR_SERVER_ALREADY_LISTEN: ErrorCode.preconditionFailed,
+  ERR_SERVER_NOT_RUNNING: ErrorCode.preconditionFailed,
+  ETIMEDOUT: ErrorCode.timeout,
+}
+
+/** An error of the API as a reply. */
+export function errorReplyFor(error: unknown): Reply {
+  const { code = '', message } = error as NodeJS.ErrnoException
+  return code === 'ETIMEDOUT' ? timedOut() : errorReply(CODES[code] ?? ErrorCode.crash, message)
 }
 
 /** Reads one line, given without its newline. */
 export function parseLine(line: Buffer): Request | Malformed {
-  const excess = excessOf(line)
-  if (excess !== undefined) return malformed(excess, scanEnvelope(line))
+  // There are no more elements than bytes: most lines need no counting.
+  const elements = line.length > ELEMENT_LIMIT ? countElements(line) : 0
+  if (elements > ELEMENT_LIMIT) {
+    return malformed(`a message has at most ${ELEMENT_LIMIT} elements, got ${elements}`, scanEnvelope(line))
+  }
   const text = line.toString()
-  let message: unknown
-  try {
-    message = JSON.parse(text)
-  } catch {
-    return malformed(`a line must be a JSON object, but is ${show(text)}`)
+  const message = parse(text)
+  if (!isObject(message)) return malformed(`a line must be a JSON object, got ${show(text)}`)
+  // U+FFFD stands for bytes that are not UTF-8, but the sender may also have written it.
+  if (text.includes(REPLACEMENT) && !isUtf8(line)) return malformed('a line must be UTF-8', envelopeOf(message))
+  return readMessage(message, line)
+}
+
+function readMessage(message: JsonObject, line: Buffer): Request | Malformed {
+  const { src, body } = message
+  if (!isObject(body)) return malformed(`body must be an object, got ${show(body)}`)
+  if (isReply(body)) return malformed(`got a reply to ${show(body['in_reply_to'])}, but this node sends no requests`)
+  const envelope = envelopeOf(message)
+  if (envelope === undefined && isPresent(body['msg_id'])) {
+    return isMsgId(body['msg_id'])
+      ? malformed(`src must be a string, got ${show(src)}: no reply`)
+      : malformed(`msg_id must be an integer within 2^53, got ${show(body['msg_id'])}: no reply`)
   }
-  // U+FFFD stands where the decoder found no UTF-8, but also where the sender wrote U+FFFD.
-  if (text.includes(REPLACEMENT) && !isUtf8(line)) {
-    return malformed('a line must be UTF-8, but has other bytes', envelopeOf(message))
-  }
-  return isObject(message)
-    ? readMessage(message, line)
-    : malformed(`a line must be a JSON object, but is ${show(text)}`)
+  const { type } = body
+  if (typeof type !== 'string') return malformed(`body.type must be a string, got ${show(type)}`, envelope)
+  return { type, body, line, envelope }
 }
 
-/** What is too much in a line to parse it, if anything is. */
-function excessOf(line: Buffer): string | undefined {
-  // So short that it cannot be.
-  if (line.length <= NESTING_LIMIT) return undefined
-  const { depth, parts } = measure(line)
-  if (depth > NESTING_LIMIT) return `a message nests at most ${NESTING_LIMIT} levels deep, but this one ${depth}`
-  if (parts <= PARTS_LIMIT) return undefined
-  return `a message has at most ${PARTS_LIMIT} arrays, objects and members, but this one ${parts}`
+/** The envelope of a parsed message; undefined if it is incomplete, or if a reply could start an endless exchange. */
+function envelopeOf({ src, dest, body }: JsonObject): Envelope | undefined {
+  if (typeof src !== 'string' || !isObject(body) || isReply(body) || !isMsgId(body['msg_id'])) return undefined
+  return { src, dest: typeof dest === 'string' ? dest : '', msgId: body['msg_id'] }
 }
 
-function readMessage(message: Readonly<Record<string, unknown>>, line: Buffer): Request | Malformed {
-  const { src, dest, body } = message
-  if (!isObject(body)) return malformed(`body must be an object, but is ${show(body)}`)
-  // Some libraries write a member that is not there as null.
-  const msgId = body['msg_id'] ?? undefined
-  if (isReply(body)) return malformed(`a reply to ${show(body['in_reply_to'])}, but this node asks nothing`)
-  if (msgId !== undefined && !isSafeInteger(msgId)) {
-    return malformed(`msg_id must be an integer within 2^53, but is ${show(msgId)}`)
-  }
-  if (msgId !== undefined && typeof src !== 'string') return malformed(`src must be a string, but is ${show(src)}`)
-  const replyTo = envelopeOf(message)
-  const type = body['type']
-  if (typeof type !== 'string') return malformed(`body.type must be a string, but is ${show(type)}`, replyTo)
-  return { type, body, line, dest: typeof dest === 'string' ? dest : '', replyTo }
-}
-
-/** The address in a parsed message; undefined if it does not say who asks, or which request this is. */
-function envelopeOf(message: unknown): Address | undefined {
-  if (!isObject(message) || !isObject(message['body'])) return undefined
-  const { src, dest } = message
-  const msgId = message['body']['msg_id']
-  if (typeof src !== 'string' || !isSafeInteger(msgId) || isReply(message['body'])) return undefined
-  return { src, dest: typeof dest === 'string' ? dest : '', msgId }
-}
-
-/** The address in a line that is too deep to parse. */
-function scanEnvelope(line: Buffer): Address | undefined {
+/** The envelope in a line that is too large to parse. */
+function scanEnvelope(line: Buffer): Envelope | undefined {
   const body = rawMember('body', line)
   if (body === undefined) return undefined
-  const scalars = { msg_id: scalar('msg_id', body), in_reply_to: scalar('in_reply_to', body) }
-  return envelopeOf({ src: scalar('src', line), dest: scalar('dest', line), body: scalars })
+  return envelopeOf({
+    src: scalar('src', line),
+    dest: scalar('dest', line),
+    body: { msg_id: scalar('msg_id', body), in_reply_to: scalar('in_reply_to', body) },
+  })
 }
 
 function scalar(name: string, json: Buffer): unknown {
   const raw = rawMember(name, json)
-  if (raw === undefined || measure(raw).parts > 0) return undefined
-  try {
-    return JSON.parse(raw.toString())
-  } catch {
-    return undefined
-  }
+  return raw === undefined || countElements(raw) > 0 ? undefined : parse(raw.toString())
 }
 
 /**
- * A reply as the line to write, newline included: separators and order of keys as in Maelstrom's documentation.
+ * A reply as a line with its newline. Separators and the order of keys are those of Maelstrom's documentation.
  *
- * @param src the node's name
- * @param to where the request came from
- * @param msgId the reply's own number
+ * @param src the name of this node
+ * @param request the envelope of the request
+ * @param msgId the number of the reply itself
  */
-export function formatReply(src: string, to: Address, reply: Reply, msgId: number): string {
+export function formatReply(src: string, request: Envelope, reply: Reply, msgId: number): string {
   let fields = ''
   for (const name in reply.fields) fields += `, "${name}": ${formatValue(reply.fields[name]!)}`
   return (
-    `{"src": ${JSON.stringify(src)}, "dest": ${JSON.stringify(to.src)}, ` +
-    `"body": {"type": "${reply.type}", "in_reply_to": ${to.msgId}${fields}, "msg_id": ${msgId}}}\n`
+    `{"src": ${JSON.stringify(src)}, "dest": ${JSON.stringify(request.src)}, ` +
+    `"body": {"type": "${reply.type}", "in_reply_to": ${request.msgId}${fields}, "msg_id": ${msgId}}}\n`
   )
 }
 
@@ -169,11 +166,9 @@ function formatValue(value: Value): string {
   return typeof value === 'number' ? String(value) : value.json
 }
 
-/**
- * A value in an error's text: as JSON, so that its type is seen, without control characters, and short.
- */
+/** A value for an error text: as JSON, so that its type is seen, without control characters, and short. */
 export function show(value: unknown): string {
-  if (value === undefined) return 'missing'
+  if (value === undefined) return 'nothing'
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
   // Cut before it is quoted: it may be megabytes long.
   const cut = typeof value === 'string' && value.length > SHOWN_LENGTH
@@ -182,19 +177,23 @@ export function show(value: unknown): string {
   return cut ? `${printable}…` : printable
 }
 
-/** Answering a reply could start two nodes answering each other without end. */
-function isReply(body: Readonly<Record<string, unknown>>): boolean {
-  return (body['in_reply_to'] ?? undefined) !== undefined
+function isReply(body: JsonObject): boolean {
+  return isPresent(body['in_reply_to'])
 }
 
-function malformed(reason: string, replyTo?: Address): Malformed {
-  return { reason, replyTo }
+/** Some libraries write a missing member as null. */
+function isPresent(member: unknown): boolean {
+  return member !== undefined && member !== null
 }
 
-function isSafeInteger(value: unknown): value is number {
+function isMsgId(value: unknown): value is number {
   return Number.isSafeInteger(value)
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+function malformed(reason: string, envelope?: Envelope): Malformed {
+  return { reason, envelope }
+}
+
+function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

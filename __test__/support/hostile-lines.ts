@@ -51,6 +51,9 @@ const valid = requests(
   oneof(
     send,
     json.map((value) => [`"type":"echo","echo":${value}`, 'echo_ok'] as const),
+    integer({ min: 100, max: 5000 }).map((depth) => {
+      return [`"type":"echo","echo":${'[{"a":'.repeat(depth)}1${'}]'.repeat(depth)}`, 'echo_ok'] as const
+    }),
     constant(['"type":"tcp_echo_stats"', 'tcp_echo_stats_ok'] as const),
     constant(['"type":"tcp_echo_start","port":0', 'tcp_echo_start_ok'] as const),
     constant(['"type":"init","node_id":"n1"', 'init_ok'] as const),
@@ -73,10 +76,6 @@ const refused = requests(
       ['"type":"tcp_echo_send","data":["hello"]', 'error 12'] as const,
       ['"type":"tcp_echo_send","data":"\\udc00"', 'error 12'] as const,
     ),
-    integer({ min: 100, max: 5000 }).map((depth) => {
-      return [`"type":"echo","echo":${'[{"a":'.repeat(depth)}1${'}]'.repeat(depth)}`, 'error 12'] as const
-    }),
-    integer({ min: 101, max: 5000 }).map((depth) => [`"type":"echo","echo":${'['.repeat(depth)}`, 'error 12'] as const),
   ),
 )
 
@@ -111,6 +110,7 @@ const half = tuple(valid, double({ min: 0, max: 0.99, noNaN: true })).map(([{ by
 }))
 
 const noise = oneof(
+  integer({ min: 101, max: 5000 }).map((depth) => `{"src":"c1","body":{"echo":${'['.repeat(depth)}}}`),
   string({ unit: 'binary', maxLength: 60 }).map((line) => encode(line.replaceAll('\n', ' '))),
   jsonValue().map((value) => encode(JSON.stringify(value))),
   constantFrom('', '\r', 'null', '{}', '[]', '"', '\0', '{"body":{}}'),

@@ -1,42 +1,12 @@
-// A node in the test's own process, its clock and its streams in the test's hands, its engine the real one.
+// A node in the process of the test, with streams that the test controls and the real engine.
 
 import { PassThrough, Writable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 
 import { EchoServer, type Echo, type SendOptions } from '../../index.ts'
 import { EchoNode } from '../../maelstrom/node.ts'
-import type { Clock } from '../../maelstrom/turns.ts'
 import { bodies, INIT } from './command.ts'
 import { deferred, until } from './wait.ts'
-
-/** A clock that stands still until it is moved. */
-export class ManualClock implements Clock {
-  #now = 0
-  readonly timers = new Map<object, { due: number; callback: () => void }>()
-
-  now(): number {
-    return this.#now
-  }
-
-  after(milliseconds: number, callback: () => void): () => void {
-    const key = {}
-    this.timers.set(key, { due: this.#now + milliseconds, callback })
-    return () => this.timers.delete(key)
-  }
-
-  /** Moves on, and lets go off what is due by then, in its order. */
-  advance(milliseconds: number): void {
-    const end = this.#now + milliseconds
-    for (;;) {
-      const [next] = [...this.timers].toSorted(([, a], [, b]) => a.due - b.due)
-      if (next === undefined || next[1].due > end) break
-      this.timers.delete(next[0])
-      this.#now = Math.max(this.#now, next[1].due)
-      next[1].callback()
-    }
-    this.#now = end
-  }
-}
 
 /** A server whose sends wait until the test lets them go to the real one. */
 export class GatedServer extends EchoServer {
@@ -59,13 +29,18 @@ export class Output extends Writable {
   /** Replies so far. */
   count = 0
   #release: (() => void) | undefined
+  /** Called for each reply. */
+  onReply: () => void = () => {}
   /** Takes nothing more until `release`. */
   held = false
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
     this.text += chunk.toString()
     this.writes++
-    for (let at = chunk.indexOf('\n'); at >= 0; at = chunk.indexOf('\n', at + 1)) this.count++
+    for (let at = chunk.indexOf('\n'); at >= 0; at = chunk.indexOf('\n', at + 1)) {
+      this.count++
+      this.onReply()
+    }
     if (this.held) this.#release = done
     else done()
   }
@@ -83,16 +58,16 @@ export class Output extends Writable {
 
 /** A node with its surroundings. */
 export class Lab<S extends EchoServer = EchoServer> {
-  readonly clock = new ManualClock()
-  readonly input = new PassThrough()
+  readonly input: PassThrough
   readonly output: Output
   readonly reports: string[] = []
   readonly servers: S[] = []
   readonly node: EchoNode
   readonly ended: Promise<void>
 
-  constructor(makeServer: () => S, output = new Output()) {
+  constructor(makeServer: () => S, output = new Output(), input = new PassThrough()) {
     this.output = output
+    this.input = input
     this.node = new EchoNode({
       input: this.input,
       output,
@@ -102,7 +77,6 @@ export class Lab<S extends EchoServer = EchoServer> {
         this.servers.push(server)
         return server
       },
-      clock: this.clock,
     })
     this.ended = this.node.run()
     // Whoever waits for the end hears of a failure.
@@ -110,8 +84,12 @@ export class Lab<S extends EchoServer = EchoServer> {
   }
 
   /** A node that has its name and, on a free port, its server. */
-  static async started<S extends EchoServer>(makeServer: () => S, output?: Output): Promise<Lab<S>> {
-    const lab = new Lab(makeServer, output)
+  static async started<S extends EchoServer>(
+    makeServer: () => S,
+    output?: Output,
+    input?: PassThrough,
+  ): Promise<Lab<S>> {
+    const lab = new Lab(makeServer, output, input)
     lab.write([INIT, '{"src":"c0","dest":"n1","body":{"type":"tcp_echo_start","msg_id":1,"port":0}}'])
     await lab.answered(2)
     return lab

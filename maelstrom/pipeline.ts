@@ -1,0 +1,74 @@
+import { errorReplyFor, timedOut, type Reply } from './protocol.ts'
+
+/** What to do for one request. */
+export interface Work {
+  /** Whether it may run beside other work. If not, it waits for every earlier reply, and later work waits for its own. */
+  overlaps: boolean
+  /** Does it, within so many milliseconds. Errors become error replies. */
+  run(timeLeft: number): Reply | Promise<Reply>
+}
+
+/** Runs the work of requests concurrently, and lets the replies leave in the order of the requests. */
+export class Pipeline {
+  /** Requests whose reply has not left. */
+  #pending = 0
+  /** Fulfilled when every reply so far has left. */
+  #replies = Promise.resolve()
+  /** Fulfilled when the reply to the last request that runs alone has left. */
+  #barrier = Promise.resolve()
+
+  /** Fulfilled when every reply to the requests added so far has left. */
+  get drained(): Promise<void> {
+    return this.#replies
+  }
+
+  /**
+   * Adds a request, to be done by `deadline` (on the clock of `performance.now()`). Past it the reply is error 0, and
+   * the result of the work is dropped.
+   *
+   * @param answer called with the reply when every earlier one has left
+   */
+  add(work: Work, deadline: number, answer: (reply: Reply) => void): void {
+    const reply = this.#pending === 0 ? run(work, deadline) : this.#runLater(work, deadline)
+    // Most requests take no time: without this shortcut the promises would cost more than the rest.
+    if (!(reply instanceof Promise)) return answer(reply)
+    this.#pending++
+    this.#replies = this.#sendInTurn(reply, this.#replies, answer)
+    if (!work.overlaps) this.#barrier = this.#replies
+  }
+
+  async #runLater(work: Work, deadline: number): Promise<Reply> {
+    await (work.overlaps ? this.#barrier : this.#replies)
+    return run(work, deadline)
+  }
+
+  async #sendInTurn(reply: Promise<Reply>, earlier: Promise<void>, answer: (reply: Reply) => void): Promise<void> {
+    await earlier
+    answer(await reply)
+    this.#pending--
+  }
+}
+
+function run(work: Work, deadline: number): Reply | Promise<Reply> {
+  const timeLeft = deadline - performance.now()
+  // Work that runs alone had to wait for others. It still runs, because it may answer at once.
+  if (timeLeft <= 0 && work.overlaps) return timedOut()
+  try {
+    const result = work.run(timeLeft)
+    return result instanceof Promise ? within(timeLeft, result) : result
+  } catch (error) {
+    return errorReplyFor(error)
+  }
+}
+
+async function within(timeLeft: number, result: Promise<Reply>): Promise<Reply> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<Reply>((resolve) => (timer = setTimeout(() => resolve(timedOut()), timeLeft)))
+  try {
+    return await Promise.race([result, late])
+  } catch (error) {
+    return errorReplyFor(error)
+  } finally {
+    clearTimeout(timer)
+  }
+}
