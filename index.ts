@@ -18,7 +18,7 @@
 
 import { EchoServer } from './api/echo-server.ts'
 
-export { EchoServer, type Echo, type Stats } from './api/echo-server.ts'
+export { EchoServer, type Echo, type ServerEvents, type Stats } from './api/echo-server.ts'
 export type { SystemError } from './api/errors.ts'
 export type { SendOptions, StartOptions, StopOptions } from './api/options.ts'
 

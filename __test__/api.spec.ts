@@ -1,9 +1,10 @@
+import { networkInterfaces } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import test from 'ava'
 
 import * as api from '../index.ts'
-import { EchoServer, type StartOptions } from '../index.ts'
+import { EchoServer, type StartOptions, type SystemError } from '../index.ts'
 
 /** A server that is stopped when the test is over, however it ends. */
 function listening(t: { teardown: (end: () => Promise<void>) => void }, options?: StartOptions): EchoServer {
@@ -267,4 +268,117 @@ test('await using stops a server at the end of its block', async (t) => {
     t.true(server.listening)
   }
   t.false(server.listening)
+})
+
+test("'close' says that a server has ended, once for each start", async (t) => {
+  const server = new EchoServer()
+  const closes: unknown[][] = []
+  server.on('close', (...args) => closes.push([...args, server.listening, server.port]))
+  await server.stop()
+  t.deepEqual(closes, [])
+  for (let count = 1; count <= 2; count++) {
+    server.start()
+    await Promise.all([server.stop(), server.stop()])
+    t.is(closes.length, count)
+  }
+  t.deepEqual(closes[0], [false, undefined])
+  // A server can be started again in the event that ends it.
+  server.start()
+  server.once('close', () => server.start())
+  await server.stop()
+  t.is((await server.send('again')).echoed, 'again')
+  await server.stop()
+})
+
+test('bytes whose buffer is gone are refused, and not taken for no bytes', async (t) => {
+  const server = listening(t)
+  const transferred = new Uint8Array(4)
+  structuredClone(transferred.buffer, { transfer: [transferred.buffer] })
+  const posted = Buffer.from(new Uint8Array(4).buffer)
+  new MessageChannel().port1.postMessage(posted, [posted.buffer])
+  const options = { maxByteLength: 16 }
+  const resizable = Reflect.construct(ArrayBuffer, [8, options]) as ArrayBuffer & { resize(size: number): void }
+  const outOfBounds = new Uint8Array(resizable, 4, 4)
+  resizable.resize(4)
+  for (const data of [transferred, posted, outOfBounds]) {
+    await t.throwsAsync(server.send(data), { instanceOf: TypeError, code: 'ERR_INVALID_ARG_TYPE' })
+  }
+  t.is(server.stats().totalConnections, 0)
+  const tracking = new Uint8Array(resizable)
+  for (const data of [new Uint8Array(0), new Uint8Array(new ArrayBuffer(0)), tracking, new Uint8Array(shared(3))]) {
+    t.is((await server.send(data)).bytes, data.length)
+  }
+})
+
+function shared(size: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(size)
+}
+
+/** A signal that lacks something, or fails. */
+function oddSignal(members: Record<string, unknown>): AbortSignal {
+  return { aborted: false, reason: undefined, addEventListener() {}, ...members } as unknown as AbortSignal
+}
+
+test('a signal that cannot remove a listener does not break a send that is over', async (t) => {
+  const server = listening(t)
+  for (const members of [{}, { removeEventListener: 1 }, { removeEventListener: () => fail() }]) {
+    t.is((await server.send('x', { signal: oddSignal(members) })).echoed, 'x')
+  }
+})
+
+test('a signal that fails before a send leaves nothing on the wire', async (t) => {
+  const server = listening(t)
+  const getter = Object.defineProperty(oddSignal({}), 'aborted', { get: fail })
+  for (const signal of [oddSignal({ addEventListener: fail }), oddSignal({ addEventListener: 1 }), getter]) {
+    await t.throwsAsync(server.send('x', { signal }))
+  }
+  await server.stop()
+  t.is(server.stats().totalConnections, 0)
+})
+
+test('a signal that fires while it is listened to aborts the send', async (t) => {
+  const server = listening(t)
+  const signal = oddSignal({})
+  signal.addEventListener = () => Object.assign(signal, { aborted: true, reason: 'now' })
+  t.like(await t.throwsAsync(server.send('x', { signal })), { name: 'AbortError', cause: 'now' })
+  await server.stop()
+  t.is(server.stats().totalConnections, 0)
+})
+
+function fail(): never {
+  throw new Error('on purpose')
+}
+
+test('an address that nobody can connect to is refused', (t) => {
+  const broadcasts = Object.values(networkInterfaces())
+    .flatMap((infos) => infos ?? [])
+    .filter(({ cidr }) => Number(cidr?.split('/')[1]) < 31 && cidr?.includes('.'))
+    .map(({ address, netmask }) => {
+      const mask = netmask.split('.').map(Number)
+      return address.split('.').map((part, index) => Number(part) | (255 - mask[index]!))
+    })
+    .map((parts) => parts.join('.'))
+  t.true(broadcasts.includes('127.255.255.255'))
+  for (const host of ['224.0.0.0', '239.255.255.255', '255.255.255.255', ...broadcasts]) {
+    t.throws(() => new EchoServer().start(0, { host }), {
+      code: 'ERR_INVALID_ARG_VALUE',
+      message: `options.host must be an address that clients can connect to, not multicast or broadcast, got '${host}'`,
+    })
+  }
+  // Addresses for future use are refused by the kernel, unless an interface has one.
+  t.throws(() => new EchoServer().start(0, { host: '240.0.0.1' }), { code: 'EADDRNOTAVAIL' })
+})
+
+test('sends that are cut off reject with an error each', async (t) => {
+  const server = new EchoServer()
+  server.start()
+  const sends = Array.from({ length: 100 }, () => server.send(Buffer.alloc(16 << 20), { timeout: 60_000 }))
+  const settled = Promise.allSettled(sends)
+  await server.stop({ timeout: 0 })
+  const errors = (await settled).flatMap((ending) =>
+    ending.status === 'rejected' ? [ending.reason as SystemError] : [],
+  )
+  t.true(errors.length > 50, String(errors.length))
+  t.is(new Set(errors).size, errors.length)
+  t.true(errors.every(({ address, syscall }) => address === '127.0.0.1' && syscall.length > 0))
 })

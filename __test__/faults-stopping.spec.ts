@@ -98,6 +98,8 @@ traced('close that fails costs nobody else anything', async (t) => {
 traced('a panic on the I/O thread ends the server, and nothing else', async (t) => {
   const before = { descriptors: descriptors(), threads: threads().length }
   const server = new EchoServer()
+  const closes: (NodeJS.ErrnoException | undefined)[] = []
+  server.on('close', (error) => closes.push(error))
   const port = server.start()
   const client = await Client.connect(port)
   t.true(await client.echo('hello'))
@@ -111,11 +113,15 @@ traced('a panic on the I/O thread ends the server, and nothing else', async (t) 
   const endings = await within('the sends', Promise.allSettled(sends))
   t.true(endings.some(({ status }) => status === 'rejected'))
   for (const ending of endings) {
-    if (ending.status === 'rejected') t.is((ending.reason as NodeJS.ErrnoException).code, 'ECANCELED')
+    if (ending.status === 'rejected') t.is((ending.reason as NodeJS.ErrnoException).code, 'ERR_SERVER_FAILED')
     else t.is(ending.value.bytes, 1 << 20)
   }
   await client.end()
   await tracer.detach()
+  t.is(closes.length, 1)
+  t.is(closes[0]?.code, 'ERR_SERVER_FAILED')
+  const reasons = endings.flatMap((ending) => (ending.status === 'rejected' ? [ending.reason as Error] : []))
+  t.is(new Set(reasons).size, reasons.length, 'an error each')
   t.throws(() => server.stats(), { code: 'ERR_SERVER_FAILED', message: /index out of bounds/ })
   await t.throwsAsync(server.send('more'), { code: 'ERR_SERVER_NOT_RUNNING' })
   t.false(server.listening)

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { constants } from 'node:os'
 
 import { NativeServer, type Settled } from './binding.ts'
@@ -32,6 +33,12 @@ export interface Echo<T extends string | Buffer> {
   bytes: number
 }
 
+/** The events of a server, with their arguments. */
+export interface ServerEvents {
+  /** The server has ended: all connections and the port are closed. With an error if it ended because of an internal one. */
+  close: [error?: Error]
+}
+
 /** A send under way. */
 interface Pending {
   resolve: (data: Buffer) => void
@@ -47,14 +54,15 @@ const LONGEST_INTERVAL = 0x7fff_ffff
 /**
  * A TCP echo server (RFC 862) on a thread of its own: it goes on echoing while JavaScript is busy.
  *
- * A listening server keeps the process alive (see {@link EchoServer.unref}), and is never garbage-collected.
+ * A listening server keeps the process alive (see {@link EchoServer.unref}), and is never garbage-collected. When it has
+ * ended it emits `'close'`: with an error of code `ERR_SERVER_FAILED` if it was an internal error that ended it.
  *
  * @example
  * await using server = new EchoServer()
  * const port = server.start()
  * const { echoed } = await server.send('hello')
  */
-export class EchoServer {
+export class EchoServer extends EventEmitter<ServerEvents> {
   #native = new NativeServer()
   /** Where the server is listening; undefined if it is not running. */
   #address: { host: string; port: number } | undefined
@@ -139,7 +147,7 @@ export class EchoServer {
     try {
       return Object.freeze(this.#native.stats())
     } catch (error) {
-      throw codedError('ERR_SERVER_FAILED', `the server failed: ${(error as Error).message}`)
+      throw serverFailed((error as Error).message)
     }
   }
 
@@ -177,20 +185,21 @@ export class EchoServer {
   }
 
   async #exchange(bytes: Uint8Array, timeout: number, signal: AbortSignal | undefined): Promise<Buffer> {
-    if (signal?.aborted) throw abortError(signal.reason)
     const id = this.#nextId++
-    if (!this.listening || !this.#native.send(id, bytes, timeout)) {
-      throw codedError('ERR_SERVER_NOT_RUNNING', 'the server is not listening: start it before sending')
-    }
     const abort = () => this.#abort(id, signal?.reason)
+    // Before the send begins, so that a signal that fails here leaves nothing on the wire.
     signal?.addEventListener('abort', abort, { once: true })
     try {
+      if (signal?.aborted) throw abortError(signal.reason)
+      if (!this.listening || !this.#native.send(id, bytes, timeout)) {
+        throw codedError('ERR_SERVER_NOT_RUNNING', 'the server is not listening: start it before sending')
+      }
       return await new Promise((resolve, reject) => {
         this.#pending.set(id, { resolve, reject })
         this.#updateKeepAlive()
       })
     } finally {
-      signal?.removeEventListener('abort', abort)
+      removeListener(signal, abort)
     }
   }
 
@@ -212,10 +221,12 @@ export class EchoServer {
     this.#updateKeepAlive()
   }
 
-  /** The I/O threads have ended: no pending send will be reported any more. */
+  /** The I/O threads have ended. What is still pending was lost with them. */
   #end(): void {
+    const failure = this.#failure()
     for (const { reject } of this.#pending.values()) {
-      reject(systemError({ errno: -constants.errno.ECANCELED, syscall: 'read' }, this.#address!))
+      const canceled = systemError({ errno: -constants.errno.ECANCELED, syscall: 'read' }, this.#address!)
+      reject(failure === undefined ? canceled : serverFailed(failure))
     }
     this.#pending.clear()
     this.#native.release()
@@ -223,11 +234,36 @@ export class EchoServer {
     clearInterval(this.#keepAlive)
     this.#endStop?.()
     this.#stopped = undefined
+    if (failure === undefined) this.emit('close')
+    else this.emit('close', serverFailed(failure))
+  }
+
+  /** What the native server says of its failure; undefined if it has not failed. */
+  #failure(): string | undefined {
+    try {
+      this.#native.stats()
+      return undefined
+    } catch (error) {
+      return (error as Error).message
+    }
   }
 
   #updateKeepAlive(): void {
     const isWanted = (this.listening && this.#referenced) || this.#stopped !== undefined || this.#pending.size > 0
     if (isWanted) this.#keepAlive?.ref()
     else this.#keepAlive?.unref()
+  }
+}
+
+function serverFailed(reason: string): Error {
+  return codedError('ERR_SERVER_FAILED', `the server failed: ${reason}`)
+}
+
+/** Whatever the signal is like, the send is over, and its result counts. */
+function removeListener(signal: AbortSignal | undefined, listener: () => void): void {
+  try {
+    signal?.removeEventListener('abort', listener)
+  } catch {
+    // It stays where it is, and does nothing.
   }
 }

@@ -1,6 +1,7 @@
 /** The options, their ranges and defaults. */
 
 import { isIPv4 } from 'node:net'
+import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os'
 import { types } from 'node:util'
 
 import { invalidType, invalidValue, outOfRange } from './errors.ts'
@@ -107,10 +108,23 @@ export function stopOptions(options: unknown) {
 
 /** The bytes to send. UTF-8 has none for a lone surrogate, so such a string is refused rather than changed. */
 export function payload(data: unknown): Uint8Array {
-  if (types.isUint8Array(data)) return data
+  if (types.isUint8Array(data)) {
+    if (!hasBytes(data)) throw invalidType('data', 'a Uint8Array whose buffer is not detached', data)
+    return data
+  }
   if (typeof data !== 'string') throw invalidType('data', 'a string or a Uint8Array', data)
   if (!data.isWellFormed()) throw invalidValue('data', 'well-formed Unicode, without lone surrogates', data)
   return Buffer.from(data)
+}
+
+/** False if its buffer was transferred, or shrunk to less than it views. Such an array only seems to be empty. */
+function hasBytes(data: Uint8Array): boolean {
+  try {
+    Uint8Array.prototype.keys.call(data)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Checked by its shape, as Node.js does it: a signal may come from another realm. */
@@ -138,5 +152,28 @@ function integer(name: string, value: unknown, min: number, max: number): number
 function ipv4(name: string, value: unknown): string {
   if (typeof value !== 'string') throw invalidType(name, 'an IPv4 address', value)
   if (!isIPv4(value)) throw invalidValue(name, "an IPv4 address such as '127.0.0.1'", value)
+  if (isMulticast(value) || isBroadcast(value)) {
+    throw invalidValue(name, 'an address that clients can connect to, not multicast or broadcast', value)
+  }
   return value
+}
+
+function isMulticast(host: string): boolean {
+  return toNumber(host) >>> 28 === 0b1110
+}
+
+/** bind(2) accepts the broadcast addresses of this machine's networks, but nobody can connect to them. */
+function isBroadcast(host: string): boolean {
+  const isOf = ({ family, address, netmask }: NetworkInterfaceInfo): boolean => {
+    if (family !== 'IPv4') return false
+    const hostBits = ~toNumber(netmask)
+    // Networks of one or two addresses have none for broadcast (RFC 3021).
+    return hostBits > 1 && toNumber(host) === (toNumber(address) | hostBits)
+  }
+  return host === '255.255.255.255' || Object.values(networkInterfaces()).some((infos) => infos?.some(isOf))
+}
+
+/** An IPv4 address as a signed number of 32 bits. */
+function toNumber(address: string): number {
+  return Buffer.from(address.split('.').map(Number)).readInt32BE()
 }
