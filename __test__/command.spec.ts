@@ -10,10 +10,11 @@ import { text } from 'node:stream/consumers'
 
 import test from 'ava'
 
-import { killAll } from './support/children.ts'
+import { killAll } from '../support/children.ts'
+import { EXECUTABLE } from '../support/paths.ts'
+import { until, within } from '../support/wait.ts'
 import { Client } from './support/clients.ts'
-import { EXECUTABLE, INIT, request, run, start } from './support/command.ts'
-import { until, within } from './support/wait.ts'
+import { INIT, request, run, start } from './support/command.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 

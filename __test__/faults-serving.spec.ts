@@ -4,10 +4,10 @@ import { EchoServer } from '../index.ts'
 import { Client, parallel } from './support/clients.ts'
 import { ioThread, strike, type Fault, type Outcome } from './support/fault-scene.ts'
 import { faults } from './support/faults.ts'
-import { cpuUse, threads } from './support/proc.ts'
-import { fail, Tracer } from './support/strace.ts'
+import { cpuUse, threads } from '../support/proc.ts'
+import { fail, Tracer } from '../support/strace.ts'
 import { needing } from './support/tools.ts'
-import { until } from './support/wait.ts'
+import { until } from '../support/wait.ts'
 
 const traced = needing('strace')
 

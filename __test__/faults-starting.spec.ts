@@ -3,9 +3,10 @@ import { constants } from 'node:os'
 
 import test from 'ava'
 
-import { Child, killAll, node } from './support/children.ts'
+import { Child, killAll } from '../support/children.ts'
+import { startScript } from './support/command.ts'
 import type { Started } from './support/start-child.ts'
-import { fail } from './support/strace.ts'
+import { fail } from '../support/strace.ts'
 import { needing } from './support/tools.ts'
 
 const traced = needing('strace')
@@ -15,7 +16,7 @@ test.afterEach.always(killAll)
 const NOTHING = { descriptors: 0, threads: 0 }
 
 async function starter(): Promise<Child> {
-  const child = node('start-child.ts')
+  const child = startScript('start-child.ts')
   await child.line()
   return child
 }

@@ -1,10 +1,10 @@
 import { EchoServer } from '../index.ts'
 import { Client, roundTrip } from './support/clients.ts'
 import { ioThread, leftBehind } from './support/fault-scene.ts'
-import { cpuUse, descriptors, threads } from './support/proc.ts'
-import { fail, Tracer } from './support/strace.ts'
+import { cpuUse, descriptors, threads } from '../support/proc.ts'
+import { fail, Tracer } from '../support/strace.ts'
 import { needing } from './support/tools.ts'
-import { until, within } from './support/wait.ts'
+import { until, within } from '../support/wait.ts'
 
 const traced = needing('strace')
 

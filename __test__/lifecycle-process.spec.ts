@@ -1,12 +1,13 @@
 import test from 'ava'
 
 import { EchoServer } from '../index.ts'
-import { Child, killAll, node } from './support/children.ts'
+import { Child, killAll } from '../support/children.ts'
+import { startScript } from './support/command.ts'
 import { Client, roundTrip } from './support/clients.ts'
-import { freePort } from './support/ports.ts'
-import { descriptorTargets } from './support/proc.ts'
+import { freePort } from '../support/ports.ts'
+import { descriptorTargets } from '../support/proc.ts'
 import { size } from './support/size.ts'
-import { until } from './support/wait.ts'
+import { until } from '../support/wait.ts'
 
 test.afterEach.always(killAll)
 
@@ -29,7 +30,7 @@ for (const [name, way, signal, expected] of WAYS) {
     const port = await freePort()
     for (let turn = 0; turn < TIMES; turn++) {
       const delay = moment(turn)
-      const child = node('life-child.ts', [way, String(port), String(delay)])
+      const child = startScript('life-child.ts', [way, String(port), String(delay)])
       t.is(await child.line(), 'listening', child.stderr)
       // A connection that is open at the end leaves its port in TIME_WAIT, where it could be in the way.
       const client = await Client.connect(port).catch(() => undefined)
@@ -46,19 +47,19 @@ for (const [name, way, signal, expected] of WAYS) {
 }
 
 test.serial('a process that has stopped its server ends by itself', async (t) => {
-  const child = node('idle-child.ts', ['stopped'])
+  const child = startScript('idle-child.ts', ['stopped'])
   t.deepEqual(JSON.parse(await child.line()), [])
   t.is(await child.end(), 0, child.stderr)
 })
 
 test.serial('a process that unrefs its server ends by itself, after what is under way', async (t) => {
-  const child = node('idle-child.ts', ['unref'])
+  const child = startScript('idle-child.ts', ['unref'])
   t.is(await child.line(), 'sent')
   t.is(await child.end(), 0, child.stderr)
 })
 
 test.serial('a process that listens lives, until its server is stopped', async (t) => {
-  const child = node('idle-child.ts', ['listening'])
+  const child = startScript('idle-child.ts', ['listening'])
   const port = Number(await child.line())
   // Its event loop has nothing else left when it has said so.
   t.is(await child.line(), 'idle')
@@ -67,7 +68,7 @@ test.serial('a process that listens lives, until its server is stopped', async (
 })
 
 test.serial('a listening server is not garbage, and one that does not listen is', async (t) => {
-  const child = node('idle-child.ts', ['garbage'], ['--expose-gc'])
+  const child = startScript('idle-child.ts', ['garbage'], ['--expose-gc'])
   const port = Number(await child.line())
   t.is(await child.line(), 'collected never, stopped')
   t.is(String(await roundTrip(port, 'hello')), 'hello')
@@ -84,7 +85,7 @@ test.serial('a child process inherits no descriptor', async (t) => {
   const ours = new Set(descriptorTargets('self').filter((target) => !others.has(target)))
   t.true(ours.size > 2 * clients.length)
   for (let turn = 0; turn < size(10, 100); turn++) {
-    const child = new Child('cat', [])
+    const child = new Child(['cat'])
     const inherited = descriptorTargets(child.pid)
     t.deepEqual(
       inherited.filter((target) => ours.has(target) || target.startsWith('anon_inode')),

@@ -6,10 +6,10 @@ import test from 'ava'
 import { EchoServer, type SystemError } from '../index.ts'
 import { Client, roundTrip } from './support/clients.ts'
 import { leftBehind } from './support/fault-scene.ts'
-import { freePort } from './support/ports.ts'
-import { anonymousBytes, descriptors, threads } from './support/proc.ts'
+import { freePort } from '../support/ports.ts'
+import { anonymousBytes, descriptors, threads } from '../support/proc.ts'
 import { size } from './support/size.ts'
-import { deferred, until, within } from './support/wait.ts'
+import { deferred, until, within } from '../support/wait.ts'
 
 const NOTHING = { descriptors: 0, threads: 0 }
 

@@ -4,13 +4,13 @@ import test from 'ava'
 
 import { EchoServer } from '../index.ts'
 import { example } from './support/cargo.ts'
-import { Child, killAll } from './support/children.ts'
+import { Child, killAll } from '../support/children.ts'
 import { Client, parallel, roundTrip } from './support/clients.ts'
 import { ioThread } from './support/fault-scene.ts'
 import { size } from './support/size.ts'
-import { Tracer } from './support/strace.ts'
+import { Tracer } from '../support/strace.ts'
 import { needing } from './support/tools.ts'
-import { until, within } from './support/wait.ts'
+import { until, within } from '../support/wait.ts'
 
 test.afterEach.always(killAll)
 
@@ -122,7 +122,7 @@ needing('strace')(
       [...sizes()].filter((bytes) => bytes > 8),
       [262_144],
     )
-    const stalled = new Child(await example('never_read'), [`127.0.0.1:${port}`, '1000'])
+    const stalled = new Child([await example('never_read'), `127.0.0.1:${port}`, '1000'])
     await stalled.json(60_000)
     await until('small reads are traced', () => sizes().has(4096))
     stalled.process.stdin.end()

@@ -1,12 +1,13 @@
 import test from 'ava'
 
-import { Child, killAll, node } from './support/children.ts'
+import { Child, killAll } from '../support/children.ts'
+import { startScript } from './support/command.ts'
 import { parallel, Client } from './support/clients.ts'
 import type { Report } from './support/load-child.ts'
-import { tcpMemory } from './support/proc.ts'
+import { tcpMemory } from '../support/proc.ts'
 import type { Figures } from './support/server-child.ts'
 import { SOAK, size } from './support/size.ts'
-import { until } from './support/wait.ts'
+import { until } from '../support/wait.ts'
 
 test.afterEach.always(killAll)
 
@@ -18,12 +19,12 @@ function mebi(bytes: number): string {
 }
 
 async function server(options = {}): Promise<{ server: Child; port: number }> {
-  const child = node('server-child.ts', [JSON.stringify(options)], ['--expose-gc'])
+  const child = startScript('server-child.ts', [JSON.stringify(options)], ['--expose-gc'])
   return { server: child, port: Number(await child.line()) }
 }
 
 function clients(load: string, port: number, count: number): Child {
-  return node('load-child.ts', [load, String(port), String(count)])
+  return startScript('load-child.ts', [load, String(port), String(count)])
 }
 
 /** Waits until the server has no connection, and returns its figures. */
@@ -90,7 +91,8 @@ const READERS = 1000
 test.serial(`${READERS} clients that never read cost the server less than 100 MiB`, async (t) => {
   const { server: child, port } = await server()
   const before = await child.ask<Figures>('figures')
-  const stalled = new Child('cargo', [
+  const stalled = new Child([
+    'cargo',
     'run',
     '--quiet',
     '--example',

@@ -1,10 +1,10 @@
-import { fileURLToPath } from 'node:url'
-
 import test from 'ava'
 
+import { startScript } from './support/command.ts'
 import { cargo, example, testPrograms } from './support/cargo.ts'
-import { Child, killAll, node } from './support/children.ts'
-import { anonymousBytes } from './support/proc.ts'
+import { Child, killAll } from '../support/children.ts'
+import { at } from '../support/paths.ts'
+import { anonymousBytes } from '../support/proc.ts'
 import { SOAK } from './support/size.ts'
 import { needing } from './support/tools.ts'
 
@@ -14,14 +14,14 @@ const MINUTES = 600_000
 const CONNECTIONS = 10_000
 
 async function crowd(port: string, count: number): Promise<Child> {
-  const clients = node('load-child.ts', ['crowd', port, String(count)])
+  const clients = startScript('load-child.ts', ['crowd', port, String(count)])
   await clients.json(MINUTES)
   return clients
 }
 
 // The example has no heap but the engine's.
 test.serial(`${CONNECTIONS} idle connections cost at most 64 bytes each`, async (t) => {
-  const server = new Child(await example('serve'), [])
+  const server = new Child([await example('serve')])
   const port = (await server.line()).split(':')[1]!
   // The buffer and the stack are touched once, and the table begins with 1,024 entries.
   await crowd(port, 10)
@@ -44,14 +44,14 @@ const VALGRIND = [
   '--leak-check=full',
   '--show-leak-kinds=definite,indirect,possible',
   '--errors-for-leak-kinds=definite,indirect,possible',
-  `--suppressions=${fileURLToPath(new URL('valgrind.supp', new URL('../scripts/', import.meta.url)))}`,
+  `--suppressions=${at('scripts/valgrind.supp')}`,
 ]
 
 needing('valgrind')('valgrind finds no error and no leak in the tests of the engine', async (t) => {
   t.timeout(MINUTES)
   for (const { name, path } of await testPrograms()) {
     if (!SOAK && !QUICK.has(name)) continue
-    const valgrind = new Child('valgrind', [...VALGRIND, path, '--quiet'])
+    const valgrind = new Child(['valgrind', ...VALGRIND, path, '--quiet'])
     valgrind.process.stdout.resume()
     const code = await valgrind.end(MINUTES)
     t.is(code, 0, `${name}: ${valgrind.stderr}`)
@@ -64,11 +64,11 @@ const soak = SOAK ? test.serial : test.serial.skip
 // Instrumented, with a standard library that is not: it sees what the engine does with its own memory.
 soak('the address sanitizer finds nothing in the tests of the engine', async (t) => {
   t.timeout(MINUTES)
-  const host = /host: (.+)/.exec((await cargo(['--version', '--verbose'])).stdout)![1]!
+  const host = /host: (.+)/.exec(await cargo(['--version', '--verbose']))![1]!
   const options = ['--package', 'echo-node', '--target', host, '--target-dir', 'target/asan']
   const flags = { RUSTC_BOOTSTRAP: '1', RUSTFLAGS: '-Zsanitizer=address' }
   await cargo(['build', '--examples', ...options], flags)
-  const { stdout } = await cargo(['test', '--lib', '--tests', ...options], flags)
+  const stdout = await cargo(['test', '--lib', '--tests', ...options], flags)
   const passed = [...stdout.matchAll(/(\d+) passed; 0 failed/g)].reduce((sum, [, count]) => sum + Number(count), 0)
   t.log(`${passed} tests passed under the address sanitizer`)
   t.true(passed > 0)

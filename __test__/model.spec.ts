@@ -9,9 +9,9 @@ import * as fc from 'fast-check'
 
 import { EchoServer } from '../index.ts'
 import { Client } from './support/clients.ts'
-import { descriptors } from './support/proc.ts'
+import { descriptors } from '../support/proc.ts'
 import { size } from './support/size.ts'
-import { until } from './support/wait.ts'
+import { until } from '../support/wait.ts'
 
 /** What a client can do. */
 type Step =

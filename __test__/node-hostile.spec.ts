@@ -1,12 +1,11 @@
 // 100,000 hostile lines, and lines meant to fill the memory.
 
-import { readFileSync } from 'node:fs'
-
 import test from 'ava'
 import { array, assert, asyncProperty } from 'fast-check'
 
-import { Child, killAll } from './support/children.ts'
-import { EXECUTABLE, INIT, request } from './support/command.ts'
+import { killAll } from '../support/children.ts'
+import { peakBytes } from '../support/proc.ts'
+import { INIT, request, start } from './support/command.ts'
 import { hostileLines, numbered, type Hostile } from './support/hostile-lines.ts'
 
 const RUNS = 100
@@ -23,7 +22,7 @@ interface Reply {
 
 /** One node for all lines, as long as it lives. */
 class Victim {
-  readonly child = new Child(process.execPath, [EXECUTABLE])
+  readonly child = start()
   #requests = 1
   #replies = 0
 
@@ -58,8 +57,7 @@ class Victim {
 
   /** The most memory it ever had, in MiB. */
   get peak(): number {
-    const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8')
-    return Number(/VmHWM:\s+(\d+) kB/.exec(status)![1]) / 1024
+    return peakBytes(this.child.pid) / MIB
   }
 }
 

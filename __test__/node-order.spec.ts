@@ -5,10 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import test from 'ava'
 
-import { killAll } from './support/children.ts'
+import { killAll } from '../support/children.ts'
 import { INIT, request, start } from './support/command.ts'
 import { GatedServer, Lab, Output } from './support/lab.ts'
-import { until } from './support/wait.ts'
+import { until } from '../support/wait.ts'
 
 test.after.always(killAll)
 

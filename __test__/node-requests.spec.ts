@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import test from 'ava'
 
 import { bodies, converse, INIT, request, run } from './support/command.ts'
-import { freePort } from './support/ports.ts'
+import { freePort } from '../support/ports.ts'
 
 const SPLIT = '\ud83d'
 

@@ -5,7 +5,7 @@ import test from 'ava'
 import { EchoServer } from '../index.ts'
 import { INIT, request } from './support/command.ts'
 import { GatedServer, Lab, Output } from './support/lab.ts'
-import { until } from './support/wait.ts'
+import { until } from '../support/wait.ts'
 
 const MIB = 1024 * 1024
 

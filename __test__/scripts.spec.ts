@@ -6,7 +6,8 @@ import { join } from 'node:path'
 
 import test, { type ExecutionContext } from 'ava'
 
-import { EXECUTABLE, runScript } from './support/command.ts'
+import { EXECUTABLE } from '../support/paths.ts'
+import { runScript } from './support/command.ts'
 
 /** A program that prints its arguments and the results of a run, as Maelstrom does. */
 async function standIn(t: ExecutionContext, results: string, code: number): Promise<string> {

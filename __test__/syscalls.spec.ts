@@ -1,42 +1,18 @@
 /** The server is made of the six system calls: what strace(1) sees of it. */
 
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 
-import type { ExecutionContext } from 'ava'
+import test, { type ExecutionContext } from 'ava'
 
+import { killAll } from '../support/children.ts'
+import { Tracer } from '../support/strace.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
+import { startScript } from './support/command.ts'
 import { needing } from './support/tools.ts'
 
-/** A process with a server, and its lines. */
-async function serverProcess(t: ExecutionContext) {
-  const script = fileURLToPath(new URL('support/listen.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--import', '@oxc-node/core/register', script], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
-  t.teardown(() => child.kill('SIGKILL'))
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const line = async () => String((await lines.next()).value)
-  t.is(await line(), 'ready')
-  return { child, line }
-}
-
-/** Traces all threads of a process from here on, those that are still to come included. */
-async function trace(t: ExecutionContext, child: ChildProcess, file: string): Promise<ChildProcess> {
-  const strace = spawn('strace', ['-f', '-e', 'signal=none', '-o', file, '-p', String(child.pid)], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  t.teardown(() => strace.kill('SIGKILL'))
-  const lines = createInterface({ input: strace.stderr })
-  const [said] = (await once(lines, 'line')) as [string]
-  t.regex(said, /^strace: Process \d+ attached/u)
-  return strace
-}
+test.afterEach.always(killAll)
 
 async function echo(port: number, message: string): Promise<string> {
   const socket = connect(port, '127.0.0.1')
@@ -50,15 +26,15 @@ async function echo(port: number, message: string): Promise<string> {
 
 /** Starts a server, has it echo, ends it, and returns the lines of the trace by thread. */
 async function traceOfOneEcho(t: ExecutionContext): Promise<string[][]> {
-  const folder = await mkdtemp(join(tmpdir(), 'echo-node-'))
-  t.teardown(() => rm(folder, { recursive: true }))
-  const file = join(folder, 'trace')
-  const { child, line } = await serverProcess(t)
-  const strace = await trace(t, child, file)
-  child.stdin?.write('go\n')
-  t.is(await echo(Number(await line()), 'six system calls'), 'six system calls')
-  child.stdin?.end()
-  await once(strace, 'exit')
+  using folder = await temporaryDirectory()
+  const file = join(folder.path, 'trace')
+  const server = startScript('listen.ts')
+  t.is(await server.line(), 'ready')
+  // All its threads, those that are still to come included.
+  const tracer = await Tracer.attach(server.pid, '-f', '-e', 'signal=none', '-o', file)
+  t.is(await echo(Number(await server.ask('go')), 'six system calls'), 'six system calls')
+  server.process.stdin.end()
+  await tracer.end()
   const threads = new Map<string, string[]>()
   for (const entry of (await readFile(file, 'utf8')).split('\n')) {
     const id = entry.split(' ', 1)[0] ?? ''

@@ -8,8 +8,9 @@ import { text } from 'node:stream/consumers'
 
 import test from 'ava'
 
-import { bodies, EXECUTABLE, run, runScript } from './support/command.ts'
-import { until, within } from './support/wait.ts'
+import { EXECUTABLE } from '../support/paths.ts'
+import { until, within } from '../support/wait.ts'
+import { bodies, run, runScript } from './support/command.ts'
 
 const REQUESTS = new URL('../examples/requests.jsonl', import.meta.url)
 const NAMES = ['start', 'echo', 'stats']

@@ -3,19 +3,19 @@
  * in an empty directory, with an empty cache and no compiler. Changes nothing in the checkout.
  */
 
-import { cp, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 
+import { at } from '../support/paths.ts'
+import { run } from '../support/run.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
 import { compiles, imports, refusesOtherPlatforms, runsByNpx } from './rehearsal/checks.ts'
 import { checkContents, judge } from './rehearsal/contents.ts'
 import { openRegistry } from './rehearsal/registry.ts'
 import { User } from './rehearsal/user.ts'
-import { run } from './run.ts'
 import { stage, type Stage } from './stage.ts'
 
-const TOOLS = fileURLToPath(new URL('rehearsal/tools', import.meta.url))
+const TOOLS = at('scripts/rehearsal/tools')
 
 async function step<T>(what: string, action: () => Promise<T>): Promise<T> {
   const start = performance.now()
@@ -54,12 +54,10 @@ async function rehearse(work: string): Promise<void> {
   }
 }
 
-const work = await mkdtemp(join(tmpdir(), 'echo-node-rehearsal-'))
 try {
-  await rehearse(work)
+  using work = await temporaryDirectory()
+  await rehearse(work.path)
 } catch (error) {
   console.error((error as Error).message)
   process.exitCode = 1
-} finally {
-  await rm(work, { recursive: true, force: true })
 }

@@ -2,12 +2,9 @@
 
 import { chmod, cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 
-import { run } from './run.ts'
-
-/** The checkout this file is in. */
-export const CHECKOUT = fileURLToPath(new URL('..', import.meta.url))
+import { at, ROOT } from '../support/paths.ts'
+import { run } from '../support/run.ts'
 
 const ALONGSIDE = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'binding/index.cjs', 'binding/index.d.cts']
 
@@ -24,12 +21,12 @@ export interface Stage {
  * them, the one in binding/. Binaries older than the source they are from are left out.
  */
 export async function stage(directory: string): Promise<Stage> {
-  for (const file of ALONGSIDE) await cp(join(CHECKOUT, file), join(directory, file))
-  await run(['npx', 'tsc', '--outDir', join(directory, 'dist')], { cwd: CHECKOUT })
+  for (const file of ALONGSIDE) await cp(at(file), join(directory, file))
+  await run(['npx', 'tsc', '--outDir', join(directory, 'dist')], { cwd: ROOT })
   await chmod(join(directory, 'dist/bin/echo-node.js'), 0o755)
   const suffixes = await copyBinaries(join(directory, 'artifacts'))
   await keepTargets(join(directory, 'package.json'), suffixes)
-  const napi = join(CHECKOUT, 'node_modules/.bin/napi')
+  const napi = at('node_modules/.bin/napi')
   await run([napi, 'create-npm-dirs'], { cwd: directory })
   await run([napi, 'artifacts'], { cwd: directory })
   await run([napi, 'pre-publish', '--tag-style', 'npm', '--no-gh-release', '--skip-optional-publish'], {
@@ -42,13 +39,13 @@ export async function stage(directory: string): Promise<Stage> {
 
 async function copyBinaries(destination: string): Promise<string[]> {
   await mkdir(destination)
-  const sourceTime = await newest(join(CHECKOUT, 'crate/src'))
+  const sourceTime = await newest(at('crate/src'))
   const suffixes = new Set<string>()
   for (const folder of ['artifacts', 'binding']) {
-    for (const file of await readdir(join(CHECKOUT, folder)).catch(() => [])) {
+    for (const file of await readdir(at(folder)).catch(() => [])) {
       const suffix = /^echo-node\.(.+)\.node$/.exec(file)?.[1]
       if (suffix === undefined || suffixes.has(suffix)) continue
-      const path = join(CHECKOUT, folder, file)
+      const path = at(join(folder, file))
       if ((await stat(path)).mtimeMs < sourceTime) {
         console.log(`${folder}/${file} is older than crate/src and left out`)
         continue

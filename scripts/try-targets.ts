@@ -3,18 +3,18 @@
  * 4 MiB come back. For Debian 12 on x64, as root; arm64 runs in emulation, musl in a root directory of its own.
  */
 
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 
+import { at } from '../support/paths.ts'
+import { run } from '../support/run.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
 import { expectSame } from './rehearsal/contents.ts'
 import { transcript, TRANSCRIPTS } from './rehearsal/transcripts.ts'
-import { run } from './run.ts'
 import { stage } from './stage.ts'
 import { RUNNERS, type Runner } from './targets/runners.ts'
 
-const CHECK = fileURLToPath(new URL('rehearsal/consumer/check.mjs', import.meta.url))
+const CHECK = at('scripts/rehearsal/consumer/check.mjs')
 const GLIBC_FLOOR = 28
 
 /** Throws if a binary asks for a newer glibc 2 than it may. */
@@ -56,12 +56,10 @@ async function tryAll(work: string): Promise<void> {
   }
 }
 
-const work = await mkdtemp(join(tmpdir(), 'echo-node-targets-'))
 try {
-  await tryAll(work)
+  using work = await temporaryDirectory()
+  await tryAll(work.path)
 } catch (error) {
   console.error((error as Error).message)
   process.exitCode = 1
-} finally {
-  await rm(work, { recursive: true, force: true })
 }

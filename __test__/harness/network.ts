@@ -1,10 +1,12 @@
 // A network as Maelstrom has it: nodes are processes that are read line by line, clients are names that ask and wait.
 
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 
-import { EXECUTABLE } from '../support/command.ts'
+import { execa } from 'execa'
+
+import { mortal } from '../../support/children.ts'
+import { EXECUTABLE } from '../../support/paths.ts'
 import { readReply, type Message } from './schema.ts'
 
 /** Milliseconds a client waits. */
@@ -65,16 +67,16 @@ export class Network {
 class Node {
   readonly #id: string
   readonly #network: Network
-  readonly #process: ChildProcessWithoutNullStreams
+  readonly #process
   readonly #exit: Promise<unknown>
   #partial: Buffer[] = []
   #deaf = false
   #stderr = ''
 
-  constructor(id: string, network: Network, [file, ...args]: readonly string[]) {
+  constructor(id: string, network: Network, command: readonly string[]) {
     this.#id = id
     this.#network = network
-    this.#process = spawn(file!, args, { cwd: tmpdir(), stdio: 'pipe' })
+    this.#process = execa(...mortal(command), { cwd: tmpdir(), buffer: false, reject: false })
     this.#exit = once(this.#process, 'close')
     this.#process.on('exit', (code, signal) => {
       if (signal !== 'SIGKILL') this.#violation(`exit ${code ?? signal}`)

@@ -1,12 +1,10 @@
 // Programs that cargo builds. They are built first and run afterwards: a build may take a minute, or wait for another.
 
-import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
+import { ROOT } from '../../support/paths.ts'
+import { run } from '../../support/run.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-
-const run = promisify(execFile)
+/** A build may take minutes, and so may tests. */
+const DEADLINE = 1_800_000
 
 /** What cargo says of a thing it has built. */
 interface Artifact {
@@ -31,7 +29,7 @@ export async function testPrograms(): Promise<{ name: string; path: string }[]> 
 }
 
 async function build(command: string[]): Promise<Artifact[]> {
-  const { stdout } = await cargo([...command, '--package', 'echo-node', '--message-format', 'json'])
+  const stdout = await cargo([...command, '--package', 'echo-node', '--message-format', 'json'])
   const messages = stdout
     .split('\n')
     .filter(Boolean)
@@ -39,7 +37,7 @@ async function build(command: string[]): Promise<Artifact[]> {
   return messages.filter(({ executable }) => executable)
 }
 
-/** Runs cargo, or fails with what it says. */
-export function cargo(args: string[], env: NodeJS.ProcessEnv = {}): Promise<{ stdout: string; stderr: string }> {
-  return run('cargo', args, { cwd: ROOT, env: { ...process.env, ...env }, maxBuffer: 1 << 26 })
+/** Runs cargo, and returns what it writes to stdout; or fails with what it says. */
+export function cargo(args: string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
+  return run(['cargo', ...args], { cwd: ROOT, env, timeout: DEADLINE })
 }

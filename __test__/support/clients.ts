@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
-import { deferred, until, within } from './wait.ts'
+import { deferred, until, within } from '../../support/wait.ts'
 
 /** A connection that remembers what came back. */
 export class Client {

@@ -1,24 +1,10 @@
 // The built executable, run as a program of its own.
 
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
-
-import { Child } from './children.ts'
-
-/** What `npm run build:js` makes. */
-export const EXECUTABLE = fileURLToPath(new URL('../../dist/bin/echo-node.js', import.meta.url))
+import { Child } from '../../support/children.ts'
+import { EXECUTABLE, typescript } from '../../support/paths.ts'
+import { attempt, type Outcome } from '../../support/run.ts'
 
 const DEADLINE = 60_000
-
-/** What a run has left behind. */
-export interface Outcome {
-  code: number | null
-  signal: NodeJS.Signals | null
-  stdout: string
-  stderr: string
-}
 
 /** The first line of every conversation. */
 export const INIT = '{"src":"c0","dest":"n1","body":{"type":"init","msg_id":0,"node_id":"n1","node_ids":["n1"]}}'
@@ -28,28 +14,19 @@ export function request(type: string, msgId: number, fields: Record<string, unkn
   return JSON.stringify({ src: 'c1', dest: 'n1', body: { type, msg_id: msgId, ...fields } })
 }
 
-/** Runs the command to its end, or kills it after a minute; by way of another program, if there is to be one. */
+/** Runs the command to its end, or kills it after a minute. With `through`, another program starts it. */
 export function run(args: string[], input: string | Buffer = '', through: string[] = []): Promise<Outcome> {
-  return finish([...through, process.execPath, EXECUTABLE, ...args], input)
+  return attempt([...through, process.execPath, EXECUTABLE, ...args], { input, timeout: DEADLINE })
 }
 
 /** Runs a TypeScript program of this repository. */
-export function runScript(path: string, args: string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  const file = fileURLToPath(new URL(`../../${path}`, import.meta.url))
-  return finish([process.execPath, '--import', '@oxc-node/core/register', ...args, file], '', env)
+export function runScript(path: string, flags: string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+  return attempt(typescript(path, [], flags), { env, timeout: DEADLINE })
 }
 
-async function finish(
-  [file, ...args]: string[],
-  input: string | Buffer,
-  env: NodeJS.ProcessEnv = {},
-): Promise<Outcome> {
-  const child = spawn(file!, args, { timeout: DEADLINE, killSignal: 'SIGKILL', env: { ...process.env, ...env } })
-  child.stdin.on('error', () => {})
-  child.stdin.end(input)
-  const outcome = outcomeOf(child)
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
-  return { ...(await outcome), stdout, stderr }
+/** Starts a TypeScript program of this folder, to be talked to. */
+export function startScript(name: string, args: string[] = [], flags: string[] = []): Child {
+  return new Child(typescript(`__test__/support/${name}`, args, flags))
 }
 
 /** Runs the node on these lines, and returns the bodies of its replies. */
@@ -66,10 +43,5 @@ export function bodies(stdout: string): Record<string, unknown>[] {
 
 /** Starts the command, to be talked to. */
 export function start(args: string[] = []): Child {
-  return new Child(process.execPath, [EXECUTABLE, ...args])
-}
-
-async function outcomeOf(child: ChildProcess): Promise<Pick<Outcome, 'code' | 'signal'>> {
-  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
-  return { code, signal }
+  return new Child([process.execPath, EXECUTABLE, ...args])
 }

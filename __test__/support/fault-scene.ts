@@ -2,9 +2,9 @@
 
 import { EchoServer, type Stats } from '../../index.ts'
 import { Client } from './clients.ts'
-import { cpuUse, descriptors, threads } from './proc.ts'
-import { fail } from './strace.ts'
-import { until } from './wait.ts'
+import { cpuUse, descriptors, threads } from '../../support/proc.ts'
+import { fail } from '../../support/strace.ts'
+import { until } from '../../support/wait.ts'
 
 /** A system call of the I/O thread that fails. */
 export interface Fault {

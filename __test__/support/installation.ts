@@ -1,16 +1,15 @@
 // A copy of what is built, as npm would lay it out, to be damaged.
 
 import { spawnSync, type SpawnSyncReturns } from 'node:child_process'
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 
 import type { ExecutionContext } from 'ava'
 
+import { ROOT } from '../../support/paths.ts'
+import { temporaryDirectory } from '../../support/temporary.ts'
 import { INIT, request } from './command.ts'
 
-const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url))
 const DEADLINE = 60_000
 
 /** Changes the binary, or takes it away. */
@@ -29,13 +28,14 @@ export class Installation {
 
   /** Makes one that is gone after the test. */
   static async make(t: ExecutionContext, damage: Damage): Promise<Installation> {
-    const directory = await mkdtemp(join(tmpdir(), 'echo-node-package-'))
-    t.teardown(() => rm(directory, { recursive: true }))
+    const temporary = await temporaryDirectory()
+    t.teardown(() => temporary[Symbol.dispose]())
+    const directory = temporary.path
     for (const part of ['package.json', 'dist', 'binding/index.cjs']) {
-      await cp(join(CHECKOUT, part), join(directory, part), { recursive: true })
+      await cp(join(ROOT, part), join(directory, part), { recursive: true })
     }
-    const built = (await readdir(join(CHECKOUT, 'binding'))).find((name) => name.endsWith('.node'))!
-    const binary = damage(await readFile(join(CHECKOUT, 'binding', built)))
+    const built = (await readdir(join(ROOT, 'binding'))).find((name) => name.endsWith('.node'))!
+    const binary = damage(await readFile(join(ROOT, 'binding', built)))
     const installation = new Installation(directory, join(directory, 'binding', built))
     if (binary) await writeFile(installation.binary, binary)
     return installation

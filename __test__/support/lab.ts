@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { EchoServer, type Echo, type SendOptions } from '../../index.ts'
 import { EchoNode } from '../../maelstrom/node.ts'
 import { bodies, INIT } from './command.ts'
-import { deferred, until } from './wait.ts'
+import { deferred, until } from '../../support/wait.ts'
 
 /** A server whose sends wait until the test lets them go to the real one. */
 export class GatedServer extends EchoServer {

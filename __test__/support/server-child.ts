@@ -3,7 +3,7 @@
 import { createInterface } from 'node:readline'
 
 import { EchoServer, type Stats } from '../../index.ts'
-import { anonymousBytes, descriptors } from './proc.ts'
+import { anonymousBytes, descriptors } from '../../support/proc.ts'
 
 /** The answer to a line. */
 export interface Figures extends Stats {

@@ -4,7 +4,7 @@
 import { readSync } from 'node:fs'
 
 import { EchoServer } from '../../index.ts'
-import { descriptors, threads } from './proc.ts'
+import { descriptors, threads } from '../../support/proc.ts'
 
 /** The answer to a line. */
 export interface Started {

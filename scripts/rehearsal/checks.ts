@@ -2,15 +2,14 @@
 
 import { cp, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 
-import { run } from '../run.ts'
-import { CHECKOUT } from '../stage.ts'
+import { at } from '../../support/paths.ts'
+import { run } from '../../support/run.ts'
 import { expectSame } from './contents.ts'
 import { transcript, TRANSCRIPTS } from './transcripts.ts'
 import type { User } from './user.ts'
 
-const CONSUMER = fileURLToPath(new URL('consumer', import.meta.url))
+const CONSUMER = at('scripts/rehearsal/consumer')
 const MODULE_RESOLUTIONS = { node16: ['mts'], nodenext: ['mts', 'cts'], bundler: ['mts'] }
 
 /** `npx echo-node`, from nothing, answers a transcript byte for byte. */
@@ -42,8 +41,8 @@ export async function imports(user: User): Promise<string> {
 /** TypeScript finds the types, whatever way it resolves modules. */
 export async function compiles(project: string): Promise<void> {
   await mkdir(join(project, 'node_modules/@types'))
-  await symlink(join(CHECKOUT, 'node_modules/@types/node'), join(project, 'node_modules/@types/node'))
-  await symlink(join(CHECKOUT, 'node_modules/undici-types'), join(project, 'node_modules/undici-types'))
+  await symlink(at('node_modules/@types/node'), join(project, 'node_modules/@types/node'))
+  await symlink(at('node_modules/undici-types'), join(project, 'node_modules/undici-types'))
   for (const [moduleResolution, extensions] of Object.entries(MODULE_RESOLUTIONS)) {
     const config = {
       compilerOptions: {
@@ -56,7 +55,7 @@ export async function compiles(project: string): Promise<void> {
       files: extensions.map((extension) => `types.${extension}`),
     }
     await writeFile(join(project, 'tsconfig.json'), JSON.stringify(config))
-    await run([join(CHECKOUT, 'node_modules/.bin/tsc'), '-p', '.'], { cwd: project })
+    await run([at('node_modules/.bin/tsc'), '-p', '.'], { cwd: project })
   }
 }
 

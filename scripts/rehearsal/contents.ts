@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 
-import { run } from '../run.ts'
+import { run } from '../../support/run.ts'
 import type { Stage } from '../stage.ts'
 
 const MAIN_MAY_HOLD =

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
-import { CHECKOUT } from '../stage.ts'
+import { at } from '../../support/paths.ts'
+import { freePort } from '../../support/ports.ts'
 
-const DIRECTORY = join(CHECKOUT, '__test__/transcripts')
+const DIRECTORY = at('__test__/transcripts')
 const PORT_IN_FILES = '8080'
 
 /** The transcripts there are. */
@@ -12,18 +12,10 @@ export const TRANSCRIPTS = ['echo', 'start', 'stats'] as const
 
 /** The lines of a transcript and their replies, on a port that is free: the one they were written with may not be. */
 export async function transcript(name: (typeof TRANSCRIPTS)[number]): Promise<{ input: string; expected: string }> {
-  const port = await freePort()
+  const port = String(await freePort())
   const read = async (extension: string): Promise<string> => {
     const text = await readFile(join(DIRECTORY, `${name}.${extension}`), 'utf8')
     return text.replaceAll(PORT_IN_FILES, port)
   }
   return { input: await read('jsonl'), expected: await read('expected') }
-}
-
-async function freePort(): Promise<string> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return String(port)
 }

