@@ -1,60 +1,65 @@
-// npm run maelstrom: runs Maelstrom's echo workload against the node, and says in one line how it went. Arguments after
-// -- go to `maelstrom test`, and take precedence: npm run maelstrom -- --node-count 5 --time-limit 60
+// npm run maelstrom: runs Maelstrom's echo workload against the node, and sums it up in one line. Arguments after -- go
+// to `maelstrom test`, and take precedence: npm run maelstrom -- --node-count 5 --time-limit 60
 
-import { spawn, type ChildProcessByStdio } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp } from 'node:fs/promises'
+import { mkdtemp, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 
-const EXECUTABLE = fileURLToPath(new URL('../dist/bin/echo-node.js', import.meta.url))
-const MAELSTROM = process.env['MAELSTROM'] ?? 'maelstrom'
-const HOW_TO_GET_IT = `No ${MAELSTROM} was found. Maelstrom is a Java program: install a JDK, download a release from
-https://github.com/jepsen-io/maelstrom/releases, and put its folder into PATH, or the path of its script into MAELSTROM.`
+import { execa } from 'execa'
+
+import { mortal } from '../support/children.ts'
+import { EXECUTABLE } from '../support/paths.ts'
+import { locate } from '../support/programs.ts'
 
 const DEFAULTS = {
   '--node-count': '3',
   '--concurrency': '2n',
   '--rate': '500',
   '--time-limit': '10',
-  // Without it a node that dies passes: a request without an answer is then no failure.
+  // Without it a node that hangs passes: an unanswered request is then no failure.
   '--availability': 'total',
 }
 
-const given = process.argv.slice(2)
-const defaults = Object.entries(DEFAULTS).filter(([option]) => !given.includes(option))
-const args = ['test', '-w', 'echo', '--bin', EXECUTABLE, ...defaults.flat(), ...given]
-
-// It writes its records into the directory it runs in.
-const records = await mkdtemp(join(tmpdir(), 'echo-node-maelstrom-'))
-const child = spawn(MAELSTROM, args, { cwd: records, stdio: ['ignore', 'pipe', 'inherit'] })
-try {
-  await once(child, 'spawn')
-  process.exitCode = await judge(child)
-} catch (error) {
-  const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
-  console.error(missing ? HOW_TO_GET_IT : (error as Error).message)
+const MAELSTROM = process.env['MAELSTROM'] ?? 'maelstrom'
+// npm runs this in the root of the package, wherever the user is.
+const program = locate(MAELSTROM, process.env['INIT_CWD'])
+if (program === undefined) {
+  console.error(`${MAELSTROM} was not found. Maelstrom is a Java program: install a JDK, download a release from
+https://github.com/jepsen-io/maelstrom/releases, and put its folder into PATH, or the path of its script into MAELSTROM.`)
   process.exitCode = 1
+} else {
+  process.exitCode = (await test(program)) ? 0 : 1
 }
 
-/** Passes on what Maelstrom prints, and sums it up. Returns the exit code. */
-async function judge(maelstrom: ChildProcessByStdio<null, Readable, null>): Promise<number> {
-  const exited = once(maelstrom, 'exit') as Promise<[number | null]>
-  maelstrom.stdout.pipe(process.stdout, { end: false })
-  const [output, [code]] = await Promise.all([text(maelstrom.stdout), exited])
-  const [ok, fail, info] = ['ok', 'fail', 'info'].map((kind) => countOf(kind, output))
-  const clean = code === 0 && fail === 0 && info === 0
-  console.log(
-    `\n${clean ? 'passed' : 'FAILED'}: ok ${ok}, fail ${fail}, info ${info}; exit code ${code}; records in ${records}`,
+/** Runs Maelstrom, passes on what it prints, and sums it up. Returns whether the node has passed. */
+async function test(maelstrom: string): Promise<boolean> {
+  const given = process.argv.slice(2)
+  const defaults = Object.entries(DEFAULTS).filter(([option]) => !given.includes(option))
+  const command = [maelstrom, 'test', '-w', 'echo', '--bin', EXECUTABLE, ...defaults.flat(), ...given]
+  // It writes its records into the folder it runs in.
+  const records = await mkdtemp(join(tmpdir(), 'echo-node-maelstrom-'))
+  const options = { cwd: records, stdio: ['ignore', ['pipe', 'inherit'], 'inherit'], reject: false } as const
+  const { stdout, exitCode, signal } = await execa(...mortal(command), options)
+  const end = signal === undefined ? `exit code ${exitCode}` : `killed by ${signal}`
+  const counts = readCounts(stdout)
+  const passed = exitCode === 0 && counts !== undefined && counts.fail === 0 && counts.info === 0
+  const result =
+    counts === undefined
+      ? 'Maelstrom gave no results'
+      : Object.entries(counts)
+          .map(([kind, count]) => `${kind} ${count}`)
+          .join(', ')
+  const empty = await rmdir(records).then(
+    () => true,
+    () => false,
   )
-  return clean ? 0 : 1
+  console.log(`\n${passed ? 'passed' : 'FAILED'}: ${result}; ${end}; ${empty ? 'no records' : `records in ${records}`}`)
+  return passed
 }
 
-/** The first such count in its results, which is the one over all requests. */
-function countOf(kind: string, output: string): number | undefined {
-  const count = new RegExp(`:${kind}-count (\\d+)`).exec(output)?.[1]
-  return count === undefined ? undefined : Number(count)
+/** How many requests ended how, over all of them. Undefined if the output has no results. */
+function readCounts(output: string): { ok: number; fail: number; info: number } | undefined {
+  const [ok, fail, info] = ['ok', 'fail', 'info'].map((kind) => new RegExp(`:${kind}-count (\\d+)`).exec(output)?.[1])
+  if (ok === undefined || fail === undefined || info === undefined) return undefined
+  return { ok: Number(ok), fail: Number(fail), info: Number(info) }
 }
