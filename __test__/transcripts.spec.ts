@@ -96,3 +96,22 @@ test.serial('npm run demo shows each request with its reply', async (t) => {
   t.is(shown('reply').match(/_ok"/g)?.length, 5)
   t.true(shown('reply').includes((await read('stats.expected')).trimEnd().split('\n').at(-1)!))
 })
+
+test.serial('npm run demo takes another port where 8080 is in use', async (t) => {
+  const squatter = (await listenOn('127.0.0.1'))!
+  const { code, stdout, stderr } = await runScript('scripts/demo.ts')
+  squatter.close()
+  t.is(code, 0, stderr)
+  const port = /^port 8080 is in use: the demo takes port (\d+)$/m.exec(stdout)?.[1]
+  t.true(stdout.includes(`"status": "listening", "port": ${port},`), stdout)
+  t.is(stdout.match(/^reply .*_ok"/gm)?.length, 5)
+})
+
+test.serial('npm run demo fails when the node does', async (t) => {
+  const noEngine =
+    "process.argv[1].endsWith('echo-node.js') && (process.dlopen = () => { throw new Error('no engine') })"
+  const preload = `--import=data:text/javascript,${encodeURIComponent(noEngine)}`
+  const { code, stdout, stderr } = await runScript('scripts/demo.ts', [], { NODE_OPTIONS: preload })
+  t.is(code, 1, stdout)
+  t.regex(stderr, /^the demo failed: .*no engine/ms)
+})

@@ -1,28 +1,44 @@
-// npm run demo: feeds the requests of examples/requests.jsonl to the node, one after the other, and shows its replies.
+// npm run demo: sends the requests of examples/requests.jsonl to the node, one after the other, and shows its replies.
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
+import { readFile } from 'node:fs/promises'
 
-const EXECUTABLE = fileURLToPath(new URL('../dist/bin/echo-node.js', import.meta.url))
-const REQUESTS = new URL('../examples/requests.jsonl', import.meta.url)
+import { Child } from '../support/children.ts'
+import { at, EXECUTABLE } from '../support/paths.ts'
+import { freePort, isFree } from '../support/ports.ts'
 
-const node = spawn(process.execPath, [EXECUTABLE], { stdio: ['pipe', 'pipe', 'inherit'] })
-// A node that has ended shows by its missing reply.
-node.stdin.on('error', () => {})
-const exit = once(node, 'exit')
-const replies = createInterface(node.stdout)[Symbol.asyncIterator]()
+const PORT = 8080
 
-for (const request of readFileSync(REQUESTS, 'utf8').trimEnd().split('\n')) {
-  console.log(`request  ${request}`)
-  node.stdin.write(`${request}\n`)
-  const { value: reply, done } = await replies.next()
-  if (done) break
-  console.log(`reply    ${reply}\n`)
+/** The requests, with another port where theirs is in use. */
+async function readRequests(): Promise<string[]> {
+  const text = (await readFile(at('examples/requests.jsonl'), 'utf8')).trimEnd()
+  if (await isFree(PORT)) return text.split('\n')
+  const port = await freePort()
+  console.log(`port ${PORT} is in use: the demo takes port ${port}\n`)
+  return text.replaceAll(`"port":${PORT}`, `"port":${port}`).split('\n')
 }
-node.stdin.end()
-const [code] = (await exit) as [number | null]
-console.log(`the node has ended with exit code ${code}`)
-process.exitCode = code ?? 1
+
+/** Shows each request with its reply, up to the first error. */
+async function converse(node: Child): Promise<void> {
+  for (const request of await readRequests()) {
+    console.log(`request  ${request}`)
+    node.process.stdin.write(`${request}\n`)
+    const reply = await node.line()
+    console.log(`reply    ${reply}\n`)
+    const { body } = JSON.parse(reply) as { body: { type: string } }
+    if (body.type === 'error') throw new Error('the node replied with an error')
+  }
+}
+
+const node = new Child([process.execPath, EXECUTABLE])
+try {
+  await converse(node)
+  node.process.stdin.end()
+  const end = await node.end()
+  if (end !== 0) throw new Error(`the node ended with ${end}: ${node.stderr}`)
+  console.log('the node has ended with exit code 0')
+} catch (error) {
+  console.error(`the demo failed: ${(error as Error).message}`)
+  process.exitCode = 1
+} finally {
+  node.process.kill()
+}
