@@ -1,58 +1,54 @@
 // Measures everything, prints a table, and writes results.json and results.svg.
-import { HELP, asked } from './lib/arguments.ts'
-import { build } from './lib/build.ts'
-import { load } from './lib/machine.ts'
-import type { Outcome, Point } from './lib/outcome.ts'
-import { FULL, QUICK, plan } from './lib/plan.ts'
-import { Progress } from './lib/progress.ts'
-import { save } from './lib/results.ts'
-import { table } from './lib/table.ts'
-import type { Effort, Findings, Step } from './lib/step.ts'
 
-function effort(): Effort {
-  const chosen = { ...(asked.quick ? QUICK : FULL) }
-  if (asked.rounds !== undefined) chosen.rounds = Number(asked.rounds)
-  if (asked.seconds !== undefined) chosen.seconds = Number(asked.seconds)
-  if (!(chosen.rounds >= 1 && chosen.seconds > 0)) throw new Error('--rounds and --seconds must be positive numbers')
-  return chosen
-}
+import { build, missing } from './lib/build.ts'
+import { HELP, asked } from './lib/options.ts'
+import type { Findings, Step } from './lib/outcome.ts'
+import { loadAverage, save, table } from './lib/report.ts'
+import { idleRows, syscallRow } from './rows/alone.ts'
+import { comparisons, pollingRows } from './rows/comparisons.ts'
+import { nodeRows } from './rows/node.ts'
+import { sweeps } from './rows/sweeps.ts'
 
-async function carryOut(steps: Step[]): Promise<{ outcomes: Outcome[]; points: Point[] }> {
-  const outcomes: Outcome[] = []
-  const points: Point[] = []
-  const progress = new Progress(steps)
-  for (const step of steps) {
-    progress.next(step)
-    const findings = await step.run().catch((error: unknown) => failure(step, error))
-    outcomes.push(...(findings.outcomes ?? []))
-    points.push(...(findings.points ?? []))
+/** The lines with limits first. */
+const ALL = [syscallRow, ...comparisons, ...idleRows, ...nodeRows, ...pollingRows, ...sweeps]
+
+const STEPS = ALL.filter(({ name }) => name.includes(asked.only))
+
+/** Carries out all steps, one after the other, and says on stderr which one and how long the rest may take. */
+async function carryOutAll(): Promise<Required<Findings>> {
+  const all: Required<Findings> = { outcomes: [], points: [] }
+  const begin = performance.now()
+  for (const [done, step] of STEPS.entries()) {
+    const minutes = (((performance.now() - begin) / done) * (STEPS.length - done)) / 60_000
+    const left = done > 0 ? `; about ${minutes.toFixed(1)} min left` : ''
+    process.stderr.write(`[${done + 1}/${STEPS.length}] ${step.name}${left}\n`)
+    const { outcomes = [], points = [] } = await carryOut(step)
+    all.outcomes.push(...outcomes)
+    all.points.push(...points)
   }
-  progress.clear()
-  return { outcomes, points }
+  return all
 }
 
 /** One step that fails must not cost the results of the others. */
-function failure({ name }: Step, error: unknown): Findings {
-  return { outcomes: [{ what: name, unit: '', failed: String(error) }] }
+async function carryOut(step: Step): Promise<Findings> {
+  const line = { what: step.name, unit: '' }
+  const skipped = step.needs.map((what) => missing.get(what)).find((reason) => reason !== undefined)
+  if (skipped !== undefined) return { outcomes: [{ ...line, skipped }] }
+  return step.run().catch((error: unknown) => ({ outcomes: [{ ...line, failed: String(error) }] }))
 }
 
 /** Whether everything could be measured; what it came to is for the reader to judge. */
 async function main(): Promise<boolean> {
-  const chosen = effort()
-  const missing = await build(!asked['no-build'])
-  const steps = plan(chosen, missing).filter(({ name }) => name.includes(asked.only))
-  const loadBefore = load()
-  const { outcomes, points } = await carryOut(steps)
-  console.log(table(outcomes))
-  console.log(`\nload average: ${loadBefore} before, ${load()} after`)
+  await build(!asked['no-build'])
+  const before = loadAverage()
+  const findings = await carryOutAll()
+  console.log(await table(findings.outcomes))
+  console.log(`load average: ${before} before, ${loadAverage()} after`)
   for (const [name, reason] of missing) console.log(`skipped: ${name}, ${reason}`)
-  if (asked.only === '' && asked.options === undefined) await save({ effort: chosen, loadBefore, outcomes, points })
-  return outcomes.every(({ failed }) => failed === undefined)
+  if (asked.only === '' && asked.options === undefined) await save(findings, before)
+  return findings.outcomes.every(({ failed }) => failed === undefined)
 }
 
-let good = true
 if (asked.help) console.log(HELP)
-else if (asked.list) for (const { name } of plan(effort(), new Map())) console.log(name)
-else good = await main()
-// The children's pipes may still be open.
-process.exit(good ? 0 : 1)
+else if (asked.list) for (const { name } of STEPS) console.log(name)
+else process.exitCode = (await main()) ? 0 : 1

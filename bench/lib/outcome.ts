@@ -1,5 +1,11 @@
 // What a measurement says, and whether it is good enough.
-import { spread, type Spread } from './statistics.ts'
+
+/** What several rounds found. */
+export interface Spread {
+  median: number
+  min: number
+  max: number
+}
 
 /** What must hold of a value. */
 export interface Limit {
@@ -14,24 +20,17 @@ export interface Outcome {
   against?: string
   /** Of the value */
   unit: string
-  limit?: Limit
+  limit?: Limit | undefined
   /** What the limit is about: a ratio of paired samples, or a measured quantity */
   value?: Spread
   /** The quantities behind a ratio, this package's first */
-  measured?: Measured[]
+  measured?: { name: string; unit: string; spread: Spread }[]
   rounds?: number
   voided?: number
   /** Why it was not measured */
   skipped?: string
   /** Why measuring it came to nothing */
   failed?: string
-}
-
-/** A quantity of one side. */
-export interface Measured {
-  name: string
-  unit: string
-  spread: Spread
 }
 
 /** One point of a chart. */
@@ -43,8 +42,29 @@ export interface Point {
   y: Spread
 }
 
+/** What a step gives. */
+export interface Findings {
+  outcomes?: Outcome[]
+  points?: Point[]
+}
+
+/** One step of a run. */
+export interface Step {
+  name: string
+  /** What the build must have made, or found */
+  needs: string[]
+  run(): Promise<Findings>
+}
+
 export const atMost = (value: number): Limit => ({ at: 'most', value })
 export const atLeast = (value: number): Limit => ({ at: 'least', value })
+
+/** The median and the range. */
+export function spread(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b)
+  const [low, high] = [sorted[(sorted.length - 1) >> 1]!, sorted[sorted.length >> 1]!]
+  return { median: (low + high) / 2, min: sorted[0]!, max: sorted.at(-1)! }
+}
 
 /** `pass` or `FAIL` for a line that has a limit. */
 export function verdict({ value, limit, skipped, failed }: Outcome): 'pass' | 'FAIL' | 'skipped' | '' {
@@ -55,13 +75,18 @@ export function verdict({ value, limit, skipped, failed }: Outcome): 'pass' | 'F
   return good ? 'pass' : 'FAIL'
 }
 
-/** The ratios of paired samples, the first side's to the second's, and what was measured of both. */
-export function ratios(pairs: readonly number[][], names: readonly string[], unit: string): Partial<Outcome> {
-  if (pairs.length === 0) return { failed: 'every round was void' }
-  const side = (index: number): number[] => pairs.map((pair) => pair[index]!)
+/** The ratios of the first side's samples to the second's, or the differences, and what was measured of both. */
+export function compared(
+  pairs: readonly number[][],
+  names: readonly string[],
+  unit: string,
+  difference = false,
+): Pick<Outcome, 'unit'> & Partial<Outcome> {
+  if (pairs.length === 0) return { unit, failed: 'every round was void' }
   return {
-    value: spread(pairs.map(([ours, theirs]) => ours! / theirs!)),
-    measured: names.map((name, index) => ({ name, unit, spread: spread(side(index)) })),
+    unit: difference ? unit : 'ratio',
+    value: spread(pairs.map(([ours, theirs]) => (difference ? ours! - theirs! : ours! / theirs!))),
+    measured: names.map((name, side) => ({ name, unit, spread: spread(pairs.map((pair) => pair[side]!)) })),
     rounds: pairs.length,
   }
 }

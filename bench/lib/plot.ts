@@ -1,29 +1,23 @@
-// The plot: a chart a question, drawn by vega-lite.
+// The plot: a chart per question, drawn by vega-lite.
+
 import * as vega from 'vega'
 import { compile, type TopLevelSpec } from 'vega-lite'
+
 import type { Point } from './outcome.ts'
 import { ALL, BARE } from './servers.ts'
 
+/** The message sizes by which servers are compared. */
+export const SIZES = [64, 1024, 16_384, 262_144, 1_048_576]
+
 /** One chart of several. */
 type Chart = Extract<TopLevelSpec, { concat: unknown }>['concat'][number]
-
-/** A point as vega-lite takes it. */
-interface Value {
-  server: string
-  x: string | number
-  y: number
-  low: number
-  high: number
-}
 
 const NAMES = ALL.map(({ name }) => name)
 
 /** This package stands out, the limit is a neutral black, and the others keep apart from each other. */
 const COLOURS = ['#d62728', '#222222', '#1f77b4', '#17becf', '#9467bd', '#2ca02c']
 
-const SCALE = { domain: NAMES, range: COLOURS }
-
-const WIDTH = 340
+const COLOUR = { field: 'server', type: 'nominal', legend: null, scale: { domain: NAMES, range: COLOURS } } as const
 
 /** An SVG of the points. */
 export async function plot(points: readonly Point[]): Promise<string> {
@@ -34,101 +28,90 @@ export async function plot(points: readonly Point[]): Promise<string> {
 }
 
 function specification(points: readonly Point[]): TopLevelSpec {
-  const cpu = pointsOf(points, 'server CPU a message')
-  const at = (size: number): Value[] => cpu.filter(({ x }) => x === size)
-  const closed = pointsOf(points, 'closed loop, 1 connection')
+  const values = points.map(({ chart, server, x, y }) => ({ chart, server, x, ...y }))
   return {
     background: 'white',
     padding: 12,
     columns: 2,
     spacing: 30,
-    config: { font: 'sans-serif', axis: { gridColor: '#eeeeee' }, view: { stroke: null }, title: { anchor: 'start' } },
+    config: {
+      font: 'sans-serif',
+      axis: { gridColor: '#eeeeee' },
+      view: { stroke: null, continuousWidth: 340, continuousHeight: 200, discreteHeight: { step: 20 } },
+      title: { anchor: 'start' },
+    },
+    // Some values of x are numbers and some are names: nothing may be guessed of it.
+    data: { values, format: { parse: null } },
     concat: [
-      bars('Server CPU a message, 64 B, 50 connections', 'microseconds', at(64)),
-      bars('Server CPU a message of 1 MiB', 'microseconds', at(1_048_576)),
-      bars(
-        'Median round trip, 1 connection, 64 B',
-        'microseconds',
-        closed.filter(({ x }) => x === 'p50'),
-      ),
-      bars('Heap an idle connection', 'bytes, logarithmic from 10', pointsOf(points, 'heap'), true),
-      lines('Server CPU against the bare loop, by message size', relative(cpu)),
-      percentiles('Time to the answer at a fixed rate, 50 connections, 64 B', pointsOf(points, 'open loop')),
+      bars('Server CPU per message, 64 B, 50 connections', 'server CPU per message', 64),
+      bars('Server CPU per message of 1 MiB', 'server CPU per message', 1_048_576),
+      bars('Median round trip, 1 connection, 64 B', 'closed loop', 'p50'),
+      bars('Heap per idle connection', 'heap'),
+      relativeLines('Server CPU against the bare loop, by message size', 'server CPU per message'),
+      percentiles('Time to the answer at a fixed rate, 50 connections, 64 B', 'open loop'),
     ],
   }
 }
 
-/** A bar a server, with the range of the rounds. */
-function bars(title: string, unit: string, values: Value[], logarithmic = false): Chart {
+/** The points of the chart with this name, which may be cut short. */
+function ofChart(chart: string): { filter: string } {
+  return { filter: `indexof(datum.chart, '${chart}') === 0` }
+}
+
+/** A bar per server, with the range of the rounds: of microseconds at this x, or of bytes on a logarithmic axis. */
+function bars(title: string, chart: string, x?: string | number): Chart {
   const y = { field: 'server', type: 'nominal', sort: NAMES, title: null } as const
-  const scale = logarithmic ? ({ type: 'log', domainMin: 10, clamp: true } as const) : { zero: true }
+  const axis =
+    x === undefined
+      ? ({ title: 'bytes, logarithmic from 10', scale: { type: 'log', domainMin: 10, clamp: true } } as const)
+      : { title: 'microseconds' }
+  const bar = { field: 'median', type: 'quantitative', ...axis } as const
   return {
     title,
-    width: WIDTH,
-    data: { values },
+    transform: [ofChart(chart), { filter: x === undefined ? 'true' : `datum.x === ${JSON.stringify(x)}` }],
     layer: [
-      {
-        mark: 'bar',
-        encoding: {
-          y: { ...y },
-          x: { field: 'y', type: 'quantitative', title: unit, scale },
-          ...(logarithmic && { x2: { datum: 10 } }),
-          color: { field: 'server', type: 'nominal', scale: SCALE, legend: null },
-        },
-      },
+      { mark: 'bar', encoding: { y, x: bar, color: COLOUR, ...(x === undefined && { x2: { datum: 10 } }) } },
       {
         mark: { type: 'rule', color: '#888888' },
-        encoding: { y: { ...y }, x: { field: 'low', type: 'quantitative' }, x2: { field: 'high' } },
+        encoding: { y, x: { field: 'min', type: 'quantitative' }, x2: { field: 'max' } },
       },
     ],
   }
 }
 
-function lines(title: string, values: Value[]): Chart {
+/** Each server's values in terms of the bare loop's. */
+function relativeLines(title: string, chart: string): Chart {
   const label =
     "datum.value < 1024 ? datum.value + ' B' : datum.value < 1048576 ? datum.value / 1024 + ' KiB' : datum.value / 1048576 + ' MiB'"
-  const axis = { labelExpr: label, values: [...new Set(values.map(({ x }) => Number(x)))], labelOverlap: false }
+  const axis = { labelExpr: label, values: SIZES, labelOverlap: false }
   return {
     title,
-    width: WIDTH,
-    height: 200,
-    data: { values },
+    transform: [
+      ofChart(chart),
+      { calculate: `datum.server === '${BARE.name}' ? datum.median : 0`, as: 'bare' },
+      { joinaggregate: [{ op: 'max', field: 'bare', as: 'unit' }], groupby: ['x'] },
+      { calculate: 'datum.median / datum.unit', as: 'relative' },
+    ],
     mark: { type: 'line', point: true },
     encoding: {
-      x: { field: 'x', type: 'quantitative', scale: { type: 'log', base: 4 }, title: 'bytes a message', axis },
-      y: { field: 'y', type: 'quantitative', scale: { type: 'log', base: 2 }, title: 'times the bare loop' },
-      color: { field: 'server', type: 'nominal', title: null, scale: SCALE },
+      x: { field: 'x', type: 'quantitative', scale: { type: 'log', base: 4 }, title: 'bytes per message', axis },
+      y: { field: 'relative', type: 'quantitative', scale: { type: 'log', base: 2 }, title: 'times the bare loop' },
+      color: COLOUR,
     },
   }
 }
 
-function percentiles(title: string, values: Value[]): Chart {
+function percentiles(title: string, chart: string): Chart {
   return {
     title,
-    width: WIDTH,
     height: 200,
-    data: { values },
+    transform: [ofChart(chart)],
     mark: { type: 'point', filled: true, size: 70 },
     encoding: {
       y: { field: 'x', type: 'nominal', sort: null, title: null },
       yOffset: { field: 'server', type: 'nominal', sort: NAMES },
-      x: { field: 'y', type: 'quantitative', scale: { type: 'log' }, title: 'microseconds, logarithmic' },
-      color: { field: 'server', type: 'nominal', title: null, scale: SCALE },
+      x: { field: 'median', type: 'quantitative', scale: { type: 'log' }, title: 'microseconds, logarithmic' },
+      color: COLOUR,
     },
   }
-}
-
-function pointsOf(points: readonly Point[], chart: string): Value[] {
-  return points
-    .filter((point) => point.chart.startsWith(chart))
-    .map(({ server, x, y }) => ({ server, x, y: y.median, low: y.min, high: y.max }))
-}
-
-/** Each server's values in terms of the bare loop's. */
-function relative(values: readonly Value[]): Value[] {
-  const bare = new Map(values.filter(({ server }) => server === BARE.name).map(({ x, y }) => [x, y]))
-  return values.flatMap(({ server, x, y, low, high }) => {
-    const unit = bare.get(x)
-    return unit === undefined ? [] : [{ server, x, y: y / unit, low: low / unit, high: high / unit }]
-  })
 }

@@ -1,101 +1,86 @@
 // The servers: how each is started, found, paused and ended.
-import { type ChildProcessWithoutNullStreams } from 'node:child_process'
-import { asked } from './arguments.ts'
-import { end, finish, launchUntilReady, onCore } from './children.ts'
-import { SERVER_CORE } from './machine.ts'
-import { DIST, at } from './paths.ts'
 
-/** A server that can be measured. */
-export interface Spec {
-  /** The name in tables and plots */
-  name: string
-  /** What the build must have made of it */
-  needs: string
-  /** The command that serves on any free port of 127.0.0.1 */
-  command: string[]
-}
+import { availableParallelism } from 'node:os'
+
+import { Child, type Command } from '../../support/children.ts'
+import { at } from '../../support/paths.ts'
+import { run } from '../../support/run.ts'
+import { asked } from './options.ts'
+
+/** The core for servers; none where there is only one core. */
+const SERVER_CORE = availableParallelism() > 1 ? '0' : undefined
 
 /** Where the threads of a server may run. */
 export type Pinning =
   /** On the server's core, from the start */
   | 'fromStart'
-  /** On the server's core, once it listens: what it decides by the number of cores it decides as if it had all */
+  /** On the server's core, once it is listening: what it decides by the number of cores it decides as if it had all */
   | 'onceListening'
   /** Wherever the kernel puts them */
   | 'free'
 
+/** A server that can be measured. */
+export interface Spec {
+  /** The name in tables and plots */
+  name: string
+  /** What the build must have made */
+  needs: string
+  /** The command that listens on any free port of 127.0.0.1 */
+  command: Command
+  pinning: Pinning
+}
+
 /** A running server. */
-export interface Server {
+export interface Server extends AsyncDisposable {
   name: string
   pid: number
   port: number
-  /** Keeps it from running at all while others are measured */
-  pause(): void
-  resume(): void
-  close(): Promise<void>
+  child: Child
 }
 
-const node = (script: string, ...args: string[]): string[] => [
-  process.execPath,
-  `${DIST}/peers/${script}.js`,
-  '127.0.0.1',
-  '0',
-  ...args,
-]
+const ADDRESS = ['127.0.0.1', '0']
+const node = (script: string): string[] => [process.execPath, at(`bench/dist/peers/${script}.js`), ...ADDRESS]
 
-/** What `start` is told on the command line's behalf. */
+/** Options of `start` for every server of this package. */
 const ALWAYS = JSON.parse(asked.options ?? '{}') as Record<string, number>
 
 /** This package's server in a Node process, with options for `start`. */
-export function echoNode(options: Record<string, number> = {}, ...args: string[]): Spec {
-  const texts = Object.entries(options).map(([key, value]) => `${key} ${value}`)
-  return {
-    name: ['echo-node', ...texts].join(' '),
-    needs: 'echo-node',
-    command: node('echo-node', '--options', JSON.stringify({ ...ALWAYS, ...options }), ...args),
-  }
+export function echoNode(options: Record<string, number> = {}): Spec {
+  const command = [...node('echo-node'), JSON.stringify({ ...ALWAYS, ...options })]
+  // It decides by the number of cores whether to poll.
+  return { name: 'echo-node', needs: 'echo-node', command, pinning: 'onceListening' }
 }
 
-/** A server on node:net. */
-export function nodeNet(...args: string[]): Spec {
-  return { name: 'Node net', needs: 'node-net', command: node('node-net', ...args) }
+/** Another server. It is pinned from the start, as it may decide by the number of cores how many threads to start. */
+function peer(name: string, needs: string, command: Command): Spec {
+  return { name, needs, command, pinning: 'fromStart' }
 }
 
-export const BARE: Spec = { name: 'bare loop in C', needs: 'epoll', command: [`${DIST}/epoll`, '127.0.0.1', '0'] }
-export const TOKIO: Spec = {
-  name: 'tokio',
-  needs: 'tokio',
-  command: [at('target/release/echo-peer-tokio'), '127.0.0.1', '0'],
-}
-export const LIBUV: Spec = { name: 'libuv', needs: 'libuv', command: [`${DIST}/libuv`, '127.0.0.1', '0'] }
-export const GO: Spec = { name: 'Go net', needs: 'go', command: [`${DIST}/go-net`, '127.0.0.1', '0'] }
+export const BARE = peer('bare loop in C', 'epoll', [at('bench/dist/epoll'), ...ADDRESS])
+export const TOKIO = peer('tokio', 'tokio', [at('target/release/echo-peer-tokio'), ...ADDRESS])
+export const GO = peer('Go net', 'go', [at('bench/dist/go-net'), ...ADDRESS])
+export const LIBUV = peer('libuv', 'libuv', [at('bench/dist/libuv'), ...ADDRESS])
+export const NODE_NET = peer('Node net', 'node-net', node('node-net'))
 
 /** This package first, then those it is compared with. */
-export const ALL: Spec[] = [echoNode(), BARE, TOKIO, GO, LIBUV, nodeNet()]
+export const ALL = [echoNode(), BARE, TOKIO, GO, LIBUV, NODE_NET]
 
-/** This package decides by the number of cores whether to poll; the others by it how many threads to start. */
-export function usualPinning(spec: Spec): Pinning {
-  return spec.needs === 'echo-node' ? 'onceListening' : 'fromStart'
+/** The command that keeps a program on the server's core. */
+export function onServerCore(command: Command): Command {
+  return SERVER_CORE === undefined ? command : ['taskset', '-c', SERVER_CORE, ...command]
 }
 
-/** Starts a server, and waits until it listens. */
-export async function serve(spec: Spec, pinning: Pinning = usualPinning(spec)): Promise<Server> {
-  const command = onCore(pinning === 'fromStart' ? SERVER_CORE : undefined, spec.command)
-  const { child, firstLine } = await launchUntilReady(command)
-  const port = Number(/(\d+)$/.exec(firstLine)?.[1])
-  if (pinning === 'onceListening') await pinAllThreads(child)
-  return {
-    name: spec.name,
-    pid: child.pid!,
-    port,
-    pause: () => child.kill('SIGSTOP'),
-    resume: () => child.kill('SIGCONT'),
-    close: () => end(child),
+/** Starts a server, and waits until it is listening. */
+export async function serve({ name, command, pinning }: Spec): Promise<Server> {
+  const child = new Child(pinning === 'fromStart' ? onServerCore(command) : command)
+  const port = portIn(await child.line())
+  if (pinning === 'onceListening' && SERVER_CORE !== undefined) {
+    await run(['taskset', '-a', '-c', '-p', SERVER_CORE, String(child.pid)])
   }
+  return { name, child, pid: child.pid, port, [Symbol.asyncDispose]: async () => void (await child.kill()) }
 }
 
-async function pinAllThreads(child: ChildProcessWithoutNullStreams): Promise<void> {
-  if (SERVER_CORE === undefined) return
-  const { code, stderr } = await finish(['taskset', '-a', '-c', '-p', String(SERVER_CORE), String(child.pid)], 5_000)
-  if (code !== 0) throw new Error(stderr)
+/** The port in a server's first line. */
+export function portIn(line: string): number {
+  return Number(/(\d+)$/.exec(line)?.[1])
 }

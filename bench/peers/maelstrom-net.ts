@@ -1,77 +1,74 @@
 // The same Maelstrom node as this package's, on node:net instead of the engine: pipelined, replies in the order of the
-// requests, one write for all replies of a turn, the same wire format to the byte.
+// requests, one write for all replies of a turn, the same wire format to the byte. It has no `echo`.
 //
 // Usage: node maelstrom-net.js
-import { exchange, listen, type Listening } from './maelstrom-net-tcp.ts'
-import { body, envelope, type Field, type Request } from './maelstrom-net-wire.ts'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo } from 'node:net'
 
-/** One request's place in the order of replies; the fields are there once the answer is known. */
-interface Slot {
-  request: Request
-  fields: Field[] | undefined
+/** A line of standard input. */
+interface Request {
+  src: string
+  body: { type: string; msg_id: number; node_id?: string; port?: number; data?: string }
 }
 
-const slots: Slot[] = []
-/** Requests that must see the outcome of all earlier ones, and everything behind them. */
-const waiting: Request[] = []
+/** As many exchanges run at once as in this package's own node; more would be slower. */
+const MOST_AT_ONCE = 64
+
+const stats = { total_connections: 0, total_bytes: 0 }
+const server = createServer((socket) => {
+  stats.total_connections += 1
+  socket.on('error', () => socket.destroy())
+  socket.on('data', (chunk: Buffer) => (stats.total_bytes += chunk.length))
+  socket.pipe(socket)
+})
+const port = (): number => (server.address() as AddressInfo).port
+
+let underWay = 0
+const queue: (() => void)[] = []
+
+/** Sends data over a connection of its own, half-closes, and returns what came back. */
+async function exchange(data: string): Promise<Buffer> {
+  if (underWay >= MOST_AT_ONCE) await new Promise<void>((resolve) => queue.push(resolve))
+  underWay += 1
+  try {
+    return await new Promise((resolve, reject) => {
+      const chunks: Buffer[] = []
+      const socket = connect({ host: '127.0.0.1', port: port() })
+      socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+      socket.once('end', () => resolve(Buffer.concat(chunks)))
+      socket.once('error', reject)
+      socket.end(data)
+    })
+  } finally {
+    underWay -= 1
+    queue.shift()?.()
+  }
+}
+
 let nodeId = ''
+
+/** Carries a request out. Returns the fields of its reply. */
+async function answer({ body }: Request): Promise<object> {
+  if (body.type === 'init') nodeId = body.node_id ?? ''
+  else if (body.type === 'tcp_echo_start') {
+    if (!server.listening) await once(server.listen({ host: '127.0.0.1', port: body.port, backlog: 511 }), 'listening')
+    return { status: 'listening', port: port() }
+  } else if (body.type === 'tcp_echo_send') {
+    const echoed = await exchange(body.data ?? '')
+    return { echoed: echoed.toString(), bytes: echoed.length }
+  } else if (body.type === 'tcp_echo_stats') return stats
+  else throw new Error(`${body.type} is not supported`)
+  return {}
+}
+
 let messageId = 0
-let server: Listening | undefined
-/** The server behind `echo`, apart from the one of `tcp_echo_start`. */
-let echoServer: Promise<Listening> | undefined
 let output = ''
-let ended = false
 
-/** Sends and echoes overlap with one another; anything else is alone. */
-function overlaps({ body: { type } }: Request): boolean {
-  return type === 'tcp_echo_send' || type === 'echo'
-}
-
-function mayRun(request: Request): boolean {
-  return slots.length === 0 || (overlaps(request) && overlaps(slots[0]!.request))
-}
-
-/** Runs a request now if it may overlap with what is under way, else later. */
-function accept(request: Request): void {
-  if (waiting.length > 0 || !mayRun(request)) waiting.push(request)
-  else run(request)
-}
-
-function run(request: Request): void {
-  const slot: Slot = { request, fields: undefined }
-  slots.push(slot)
-  answer(request).then(
-    (fields) => settle(slot, fields),
-    (error: unknown) => settle(slot, failure(request, error)),
-  )
-}
-
-function failure({ body: { msg_id } }: Request, error: unknown): Field[] {
-  return [
-    ['type', 'error'],
-    ['in_reply_to', msg_id],
-    ['code', 13],
-    ['text', String(error)],
-  ]
-}
-
-function settle(slot: Slot, fields: Field[]): void {
-  slot.fields = fields
-  while (slots[0]?.fields !== undefined) write(slots.shift()!)
-  while (waiting.length > 0 && mayRun(waiting[0]!)) run(waiting.shift()!)
-  endWhenDone()
-}
-
-/** Without servers nothing keeps the process alive any longer. */
-function endWhenDone(): void {
-  if (!ended || slots.length > 0) return
-  server?.close()
-  void echoServer?.then((listening) => listening.close())
-}
-
-function write({ request, fields }: Slot): void {
+function write({ src, body: { type, msg_id } }: Request, fields: object): void {
   if (output === '') setImmediate(flush)
-  output += envelope(nodeId, request.src, body([...fields!, ['msg_id', messageId++]]))
+  const all = { type: `${type}_ok`, in_reply_to: msg_id, ...fields, msg_id: messageId++ }
+  const body = Object.entries(all).map(([key, value]) => `"${key}": ${JSON.stringify(value)}`)
+  output += `{"src": "${nodeId}", "dest": "${src}", "body": {${body.join(', ')}}}\n`
 }
 
 function flush(): void {
@@ -79,33 +76,17 @@ function flush(): void {
   output = ''
 }
 
-async function answer({ body: asked }: Request): Promise<Field[]> {
-  const reply: Field[] = [
-    ['type', `${asked.type}_ok`],
-    ['in_reply_to', asked.msg_id],
-  ]
-  switch (asked.type) {
-    case 'init':
-      nodeId = asked.node_id ?? ''
-      return reply
-    case 'tcp_echo_start':
-      server ??= await listen(asked.port ?? 0)
-      return [...reply, ['status', 'listening'], ['port', server.port]]
-    case 'tcp_echo_send': {
-      if (server === undefined) throw new Error('no server has been started')
-      const echoed = await exchange(server.port, asked.data ?? '')
-      return [...reply, ['echoed', echoed.toString()], ['bytes', echoed.length]]
-    }
-    case 'tcp_echo_stats':
-      return [...reply, ['total_connections', server?.connections ?? 0], ['total_bytes', server?.bytes ?? 0]]
-    case 'echo': {
-      echoServer ??= listen(0)
-      const echoed = await exchange((await echoServer).port, JSON.stringify(asked.echo))
-      return [...reply, ['echo', JSON.parse(echoed.toString())]]
-    }
-    default:
-      throw new Error(`${asked.type} is not supported`)
-  }
+/** Resolves once all replies so far are written. */
+let replies: Promise<unknown> = Promise.resolve()
+/** Resolves once the last request is answered that runs alone. */
+let alone: Promise<unknown> = Promise.resolve()
+
+/** Sends overlap with one another; anything else waits for all earlier requests, and all later ones wait for it. */
+function accept(request: Request): void {
+  const overlaps = request.body.type === 'tcp_echo_send'
+  const answered = (overlaps ? alone : replies).then(() => answer(request))
+  if (!overlaps) alone = answered
+  replies = replies.then(async () => write(request, await answered))
 }
 
 let rest = ''
@@ -115,7 +96,4 @@ process.stdin.on('data', (chunk: string) => {
   rest = lines.pop()!
   for (const line of lines) if (line !== '') accept(JSON.parse(line) as Request)
 })
-process.stdin.on('end', () => {
-  ended = true
-  endWhenDone()
-})
+process.stdin.on('end', () => void replies.then(() => server.close()))

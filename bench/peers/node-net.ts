@@ -1,10 +1,9 @@
 // An echo server as Node's programmers write one.
 //
-// Usage: node node-net.js HOST PORT [--block]
+// Usage: node node-net.js HOST PORT
 import { createServer, type AddressInfo } from 'node:net'
-import { blockAgainAndAgain } from './block.ts'
 
-const [host = '127.0.0.1', port = '0', block] = process.argv.slice(2)
+const [host = '127.0.0.1', port = '0'] = process.argv.slice(2)
 
 const server = createServer((socket) => {
   // A broken connection ends there, and concerns nobody else.
@@ -13,5 +12,4 @@ const server = createServer((socket) => {
 })
 server.listen({ host, port: Number(port), backlog: 511 }, () => {
   console.log((server.address() as AddressInfo).port)
-  if (block === '--block') blockAgainAndAgain()
 })

@@ -1,89 +1,78 @@
-// The Maelstrom node: requests a second, and how soon it is there.
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { end, finish, launch, onCore } from '../lib/children.ts'
-import { interleave } from '../lib/interleave.ts'
-import { askNode } from '../lib/loadgen.ts'
-import { SERVER_CORE } from '../lib/machine.ts'
-import { atLeast, atMost, ratios, type Limit } from '../lib/outcome.ts'
-import { DIST, at } from '../lib/paths.ts'
-import type { Effort, Missing, Step } from '../lib/step.ts'
+// The Maelstrom node: requests per second, round trips, and the time that a process of it takes.
 
-/** A node, or whatever else it is compared with. */
-interface Program {
-  name: string
-  command: string[]
-}
+import { Child, type Command } from '../../support/children.ts'
+import { at, EXECUTABLE } from '../../support/paths.ts'
+import { attempt } from '../../support/run.ts'
+import { askNode, type Questions, type Report } from '../lib/loadgen.ts'
+import { interleave } from '../lib/measure.ts'
+import { effort } from '../lib/options.ts'
+import { atLeast, atMost, compared, type Limit, type Step } from '../lib/outcome.ts'
+import { onServerCore } from '../lib/servers.ts'
 
-const OURS: Program = { name: 'echo-node', command: [process.execPath, at('dist/bin/echo-node.js')] }
-const ON_NET: Program = { name: 'same node on node:net', command: [process.execPath, `${DIST}/peers/maelstrom-net.js`] }
-const GO_DEMO: Program = { name: "Maelstrom's Go demo", command: [`${DIST}/maelstrom-echo`] }
-const NOTHING: Program = { name: 'node -e 0', command: [process.execPath, '-e', '0'] }
+const NODE = [process.execPath, EXECUTABLE]
+const NOTHING = [process.execPath, '-e', '0']
+const NODES = [NODE, [process.execPath, at('bench/dist/peers/maelstrom-net.js')]].map(onServerCore)
 
-/** Starting a process is quick, so it can be done often. */
-const STARTS = 20
+const INIT = '{"src":"c0","dest":"n1","body":{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1"]}}\n'
+const TRANSCRIPT = `${INIT}{"src":"c1","dest":"n1","body":{"type":"tcp_echo_start","msg_id":2,"port":0}}
+{"src":"c1","dest":"n1","body":{"type":"tcp_echo_send","msg_id":3,"data":"hello world"}}
+{"src":"c1","dest":"n1","body":{"type":"tcp_echo_stats","msg_id":4}}
+`
 
-/** Requests a second, and the time to the first reply. */
-export function nodeRows(effort: Effort, missing: Missing): Step[] {
-  return [
-    rate('tcp_echo_send', ON_NET, ['send', 'send'], atLeast(2), effort),
-    rate('tcp_echo_stats', GO_DEMO, ['stats', 'echo'], atLeast(1), effort, missing.get('maelstrom-echo')),
-    spawning(effort),
-  ]
-}
+/** What the figures are called, what they are compared with, and how they must compare. */
+type Line = [what: string, against: string, unit: string, limit: Limit]
 
-/** Requests a second of both; the second may be asked something else. */
-function rate(
-  what: string,
-  theirs: Program,
-  requests: ['send' | 'stats', 'send' | 'echo'],
-  limit: Limit,
-  { rounds, seconds }: Effort,
-  skipped?: string,
-): Step {
-  const line = { what: `${what} a second, pipelined`, against: theirs.name, unit: 'ratio', limit }
+/** A step that takes a figure of both sides in turn. */
+function step<S>(line: Line, sides: S[], measure: (side: S) => Promise<number | undefined>, rounds: number): Step {
+  const [what, against, unit, limit] = line
   return {
-    name: `${line.what}, against ${theirs.name}`,
-    seconds: skipped === undefined ? 2 * rounds * (seconds + 0.3) : 0,
+    name: `${what}, against ${against}`,
+    needs: [],
     async run() {
-      if (skipped !== undefined) return { outcomes: [{ ...line, skipped }] }
-      const sides = [OURS, theirs].map(({ command }, side) => ({ command, request: requests[side]! }))
-      const { samples, voided } = await interleave(sides, rounds, async ({ command, request }) => {
-        const report = await askNode(request, seconds, onCore(SERVER_CORE, command))
-        return report?.per_second
-      })
-      return { outcomes: [{ ...line, voided, ...ratios(samples, [OURS.name, theirs.name], '/s') }] }
+      const { samples, voided } = await interleave(sides, rounds, measure)
+      return { outcomes: [{ what, against, limit, voided, ...compared(samples, ['echo-node', against], unit) }] }
     },
   }
 }
 
-function spawning({ quick }: Effort): Step {
-  const rounds = quick ? STARTS / 2 : STARTS
-  const line = { what: 'spawn to init_ok', against: NOTHING.name, unit: 'ratio', limit: atMost(1.25) }
-  return {
-    name: line.what,
-    seconds: rounds * 0.2,
-    async run() {
-      const { samples, voided } = await interleave([untilInitOk, untilExit], rounds, (measure) => measure())
-      return { outcomes: [{ ...line, voided, ...ratios(samples, [OURS.name, NOTHING.name], 'ms') }] }
-    },
+/** Asks this package's node and the same node on node:net the same. */
+function asking(what: string, questions: Questions, unit: '/s' | 'us', limit: Limit): Step {
+  const of = ({ per_second, latency }: Report): number => (unit === '/s' ? per_second : latency.p50)
+  const measure = async (command: Command): Promise<number | undefined> => {
+    const report = await askNode(questions, command, effort.seconds)
+    return report && of(report)
   }
+  return step([what, 'same node on node:net', unit, limit], NODES, measure, effort.rounds)
 }
 
-/** Milliseconds. */
+/** Compares the time that a process of the node takes with that of one that does nothing. */
+function starting(what: string, limit: Limit, ours: () => Promise<number | undefined>): Step {
+  const sides = [ours, () => untilExit(NOTHING, '')]
+  // Starting one is quick, so it can be done often.
+  return step([what, 'node -e 0', 'ms', limit], sides, (measure) => measure(), 2 * effort.rounds)
+}
+
 async function untilInitOk(): Promise<number | undefined> {
   const begin = performance.now()
-  const child = launch(OURS.command)
-  child.stdin.write('{"src":"c0","dest":"n1","body":{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1"]}}\n')
-  const [line] = await Promise.race([once(createInterface(child.stdout), 'line'), once(child, 'exit')])
+  const node = new Child(NODE)
+  node.process.stdin.write(INIT)
+  const line = await node.line()
   const elapsed = performance.now() - begin
-  await end(child)
-  return String(line).includes('init_ok') ? elapsed : undefined
+  await node.kill()
+  return line.includes('init_ok') ? elapsed : undefined
 }
 
-/** Milliseconds. */
-async function untilExit(): Promise<number | undefined> {
+async function untilExit(command: Command, input: string): Promise<number | undefined> {
   const begin = performance.now()
-  const { code } = await finish(NOTHING.command, 10_000)
+  const { code } = await attempt(command, { input })
   return code === 0 ? performance.now() - begin : undefined
 }
+
+export const nodeRows: Step[] = [
+  asking('tcp_echo_send per second, pipelined', { request: 'send', window: 128 }, '/s', atLeast(2)),
+  asking('tcp_echo_send per second, 30 at a time', { request: 'send', window: 30 }, '/s', atLeast(1.7)),
+  asking('p50 of tcp_echo_send, one at a time', { request: 'send', window: 1 }, 'us', atMost(0.75)),
+  asking('tcp_echo_stats per second, pipelined', { request: 'stats', window: 128 }, '/s', atLeast(0.95)),
+  starting('spawn to init_ok', atMost(1.25), untilInitOk),
+  starting('spawn, transcript, exit', atMost(1.12), () => untilExit(NODE, TRANSCRIPT)),
+]

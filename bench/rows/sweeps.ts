@@ -1,85 +1,57 @@
 // All servers side by side, for the plot: by message size, and by latency.
-import { duel, type Kind, type Sample } from '../lib/duel.ts'
-import type { Point } from '../lib/outcome.ts'
-import { ALL, type Spec } from '../lib/servers.ts'
-import { spread } from '../lib/statistics.ts'
-import { duration, reasonMissing, type Effort, type Missing, type Step } from '../lib/step.ts'
 
-const SIZES = [64, 1024, 16_384, 262_144, 1_048_576]
+import { missing } from '../lib/build.ts'
+import type { Load } from '../lib/loadgen.ts'
+import { duel, type Sample } from '../lib/measure.ts'
+import { HALF } from '../lib/options.ts'
+import { spread, type Point, type Step } from '../lib/outcome.ts'
+import { SIZES } from '../lib/plot.ts'
+import { ALL } from '../lib/servers.ts'
 
 /** Half of what the slowest server takes at most here. */
 const RATE = 10_000
 
-/** A quantity of a chart. */
-interface Quantity {
-  chart: string
-  x: string | number
-  unit: string
-  of: (sample: Sample) => number
-}
+/** Where a quantity stands in which chart. */
+type Quantity = Pick<Point, 'chart' | 'x' | 'unit'> & { of: (sample: Sample) => number }
 
-/** Every server by size and by latency. */
-export function sweeps(effort: Effort, missing: Missing): Step[] {
-  const present = ALL.filter((spec) => reasonMissing(missing, spec) === undefined)
-  const fewer = { ...effort, rounds: Math.max(2, Math.round(effort.rounds / 2)) }
-  return [
-    ...SIZES.map((size) => sweep(`all servers, ${size} B`, present, kindOf(size), bySize(size), fewer)),
-    sweep(
-      'all servers, 1 connection, closed loop',
-      present,
-      { mode: 'closed', connections: 1, size: 64 },
-      latency('closed loop, 1 connection'),
-      fewer,
-    ),
-    sweep(
-      `all servers, ${RATE} messages a second, open loop`,
-      present,
-      { mode: 'open', connections: 50, size: 64, rate: RATE },
-      latency(`open loop, 50 connections, ${RATE}/s`),
-      fewer,
-    ),
-  ]
-}
-
-/** Large messages on few connections: with many, memory and caches would be measured. */
-function kindOf(size: number): Kind {
-  return { mode: 'closed', connections: size > 16_384 ? 4 : 50, size }
-}
-
-function latency(chart: string): Quantity[] {
-  return [
-    { chart, x: 'p50', unit: 'us', of: (sample) => sample.latency.p50 },
-    { chart, x: 'p99', unit: 'us', of: (sample) => sample.latency.p99 },
-    { chart, x: 'p99.9', unit: 'us', of: (sample) => sample.latency.p999 },
-  ]
-}
-
-function bySize(size: number): Quantity[] {
-  return [
-    { chart: 'server CPU a message', x: size, unit: 'us', of: ({ cpu }) => cpu },
-    {
-      chart: 'throughput',
-      x: size,
-      unit: 'MiB/s',
-      of: (sample) => sample.mib_per_second,
-    },
-  ]
-}
-
-function sweep(name: string, specs: Spec[], kind: Kind, quantities: Quantity[], effort: Effort): Step {
+function sweep(name: string, load: Load, quantities: Quantity[]): Step {
   return {
-    name,
-    seconds: duration(specs.length, effort),
+    name: `all servers, ${name}`,
+    needs: [],
     async run() {
-      const sides = specs.map((spec) => ({ spec }))
-      const { samples } = await duel(sides, kind, effort)
-      if (samples.length === 0) return {}
+      const specs = ALL.filter(({ needs }) => !missing.has(needs))
+      const { samples } = await duel(specs, load, HALF)
       const points = specs.flatMap(({ name: server }, index) =>
-        quantities.map(({ chart, x, unit, of }): Point => {
-          return { chart, server, x, unit, y: spread(samples.map((round) => of(round[index]!))) }
+        quantities.map(({ of, ...place }): Point => {
+          return { ...place, server, y: spread(samples.map((round) => of(round[index]!))) }
         }),
       )
-      return { points }
+      return { points: samples.length > 0 ? points : [] }
     },
   }
 }
+
+/** Large messages on few connections: with many, memory and caches would be measured. */
+function bySize(size: number): Step {
+  return sweep(`${size} B`, { mode: 'closed', connections: size > 16_384 ? 4 : 50, size }, [
+    { chart: 'server CPU per message', x: size, unit: 'us', of: ({ cpu }) => cpu },
+    { chart: 'throughput', x: size, unit: 'MiB/s', of: ({ mib_per_second }) => mib_per_second },
+  ])
+}
+
+function byLatency(name: string, chart: string, load: Load): Step {
+  return sweep(name, load, [
+    { chart, x: 'p50', unit: 'us', of: ({ latency }) => latency.p50 },
+    { chart, x: 'p99', unit: 'us', of: ({ latency }) => latency.p99 },
+    { chart, x: 'p99.9', unit: 'us', of: ({ latency }) => latency.p999 },
+  ])
+}
+
+const ONE: Load = { mode: 'closed', connections: 1, size: 64 }
+const OPEN: Load = { mode: 'open', connections: 50, size: 64, rate: RATE }
+
+export const sweeps: Step[] = [
+  ...SIZES.map(bySize),
+  byLatency('1 connection, closed loop', 'closed loop, 1 connection', ONE),
+  byLatency(`${RATE} messages per second, open loop`, `open loop, 50 connections, ${RATE}/s`, OPEN),
+]

@@ -1,32 +1,27 @@
 //! Opening connections.
 
-use crate::cli::Target;
+use crate::cli::Load;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long to wait before trying again for a free port.
 const PORT_RETRY: Duration = Duration::from_millis(1);
 
-/// Looks the server's address up.
-pub fn resolve(target: &Target) -> io::Result<SocketAddr> {
-    let mut addresses = (target.host.as_str(), target.port).to_socket_addrs()?;
-    addresses.next().ok_or_else(|| io::Error::new(ErrorKind::NotFound, format!("no address for {}", target.host)))
-}
-
 /// Connects. While this side is out of free ports (a closed one comes back after a second) it waits for one: that is the
 /// client's shortage, and no failure of the server.
-pub fn connect(address: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+pub fn connect(load: &Load) -> io::Result<TcpStream> {
     let begin = Instant::now();
-    loop {
-        match TcpStream::connect_timeout(address, timeout) {
-            Err(error) if error.kind() == ErrorKind::AddrNotAvailable && begin.elapsed() < timeout => sleep(PORT_RETRY),
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
+    let stream = loop {
+        match TcpStream::connect_timeout(&(load.host, load.port).into(), load.timeout) {
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable && begin.elapsed() < load.timeout => {
+                sleep(PORT_RETRY);
             }
-            Err(error) => return Err(error),
+            result => break result?,
         }
-    }
+    };
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(load.timeout))?;
+    Ok(stream)
 }

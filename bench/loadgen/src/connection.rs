@@ -4,21 +4,14 @@ use crate::pattern::Pattern;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
-
-/// What one `read` brought.
-pub enum Received {
-    /// Right bytes, or none yet
-    Good,
-    /// A byte that differs from what was sent
-    Mismatch,
-}
+use std::time::Duration;
 
 /// One connection, its stream of messages all of one size.
 pub struct Connection {
     stream: TcpStream,
     /// Which of the pattern's streams this connection sends
     number: u64,
-    /// Bytes a message
+    /// Bytes per message
     size: u64,
     /// Bytes that should have been sent by now
     offered: u64,
@@ -26,8 +19,8 @@ pub struct Connection {
     sent: u64,
     /// Bytes that came back
     received: u64,
-    /// For each message under way the time it should have been sent, in nanoseconds, oldest first
-    intended: VecDeque<u64>,
+    /// The time when each message under way should have been sent, oldest first
+    intended: VecDeque<Duration>,
     /// Whether the poller has been asked to tell when the socket takes more
     pub waits_to_write: bool,
 }
@@ -35,16 +28,8 @@ pub struct Connection {
 impl Connection {
     /// Takes a connected non-blocking socket.
     pub fn new(stream: TcpStream, number: u64, size: u64) -> Self {
-        Self {
-            stream,
-            number,
-            size,
-            offered: 0,
-            sent: 0,
-            received: 0,
-            intended: VecDeque::new(),
-            waits_to_write: false,
-        }
+        let intended = VecDeque::new();
+        Self { stream, number, size, offered: 0, sent: 0, received: 0, intended, waits_to_write: false }
     }
 
     /// The socket, for the poller.
@@ -53,12 +38,12 @@ impl Connection {
     }
 
     /// Messages offered and not yet back.
-    pub fn under_way(&self) -> usize {
-        self.intended.len()
+    pub fn under_way(&self) -> u64 {
+        self.intended.len() as u64
     }
 
     /// Adds one message, which should leave at `time`.
-    pub fn offer(&mut self, time: u64) {
+    pub fn offer(&mut self, time: Duration) {
         self.offered += self.size;
         self.intended.push_back(time);
     }
@@ -76,8 +61,9 @@ impl Connection {
         Ok(false)
     }
 
-    /// Reads once and compares. The end of the stream is an error: no server may close first.
-    pub fn receive(&mut self, pattern: &Pattern, buffer: &mut [u8]) -> io::Result<Received> {
+    /// Reads once and compares: `InvalidData` is a wrong byte. The end of the stream is an error too: no server may close
+    /// first.
+    pub fn receive(&mut self, pattern: &Pattern, buffer: &mut [u8]) -> io::Result<()> {
         let count = match self.stream.read(buffer) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(count) => count,
@@ -87,13 +73,12 @@ impl Connection {
         let expected = pattern.at(self.number, self.received, count as u64);
         self.received += count as u64;
         let good = self.received <= self.sent && buffer[..count] == *expected;
-        Ok(if good { Received::Good } else { Received::Mismatch })
+        if good { Ok(()) } else { Err(ErrorKind::InvalidData.into()) }
     }
 
     /// Takes the oldest message under way if all of it has come back: the time it should have been sent.
-    pub fn complete(&mut self) -> Option<u64> {
-        let outstanding = self.intended.len() as u64;
-        let complete = self.received >= self.offered - (outstanding.checked_sub(1)?) * self.size;
+    pub fn complete(&mut self) -> Option<Duration> {
+        let complete = self.received >= self.offered - (self.under_way().checked_sub(1)?) * self.size;
         if complete { self.intended.pop_front() } else { None }
     }
 }

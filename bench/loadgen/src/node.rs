@@ -5,11 +5,14 @@ use crate::report::{Report, Tally};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 /// Room for the replies that one `read` brings.
 const BUFFER: usize = 64 * 1024;
+
+const INIT: &str = r#"{"type":"init","msg_id":0,"node_id":"n1","node_ids":["n1"]}"#;
+const START: &str = r#"{"type":"tcp_echo_start","msg_id":1,"port":0}"#;
 
 /// The parts of a reply that are looked at.
 #[derive(Deserialize)]
@@ -21,9 +24,8 @@ struct Reply {
 struct Body {
     #[serde(rename = "type")]
     kind: String,
-    in_reply_to: Option<u64>,
+    in_reply_to: u64,
     echoed: Option<String>,
-    echo: Option<String>,
     total_bytes: Option<u64>,
 }
 
@@ -38,87 +40,55 @@ struct Conversation<'a> {
     tally: Tally,
 }
 
-/// Carries it out, and ends the node by closing its standard input.
-pub fn run(args: &Node) -> io::Result<(Report, bool)> {
+/// Carries it out. The node ends with its standard input.
+pub fn run(args: &Node) -> io::Result<Report> {
     let (program, rest) = args.command.split_first().expect("clap asks for one");
     let mut child = Command::new(program).args(rest).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let outcome = converse(args, &mut child);
-    if outcome.is_err() {
-        child.kill()?;
-    }
-    child.wait()?;
-    outcome
-}
-
-fn converse(args: &Node, child: &mut Child) -> io::Result<(Report, bool)> {
     let stdin = child.stdin.take().expect("piped");
     let stdout = BufReader::with_capacity(BUFFER, child.stdout.take().expect("piped"));
     let (under_way, tally) = (HashMap::new(), Tally::new());
-    let mut conversation = Conversation { args, stdin, stdout, under_way, next_id: 2, tally };
-    conversation.introduce()?;
-    let begin = Instant::now();
-    conversation.go_on(begin)?;
-    let Conversation { tally, .. } = conversation;
-    let window = u32::try_from(args.window).expect("clap bounds it");
-    Ok((tally.report(mode(args.request), window, args.size, begin.elapsed()), tally.is_clean()))
-}
-
-fn mode(request: Request) -> &'static str {
-    match request {
-        Request::Send => "tcp_echo_send",
-        Request::Stats => "tcp_echo_stats",
-        Request::Echo => "echo",
+    let report = Conversation { args, stdin, stdout, under_way, next_id: 2, tally }.hold();
+    if report.is_err() {
+        child.kill()?;
     }
+    child.wait()?;
+    report
 }
 
 impl Conversation<'_> {
-    /// Says which node it is and, where the requests need it, starts its server.
-    fn introduce(&mut self) -> io::Result<()> {
-        self.ask(r#"{"src":"c0","dest":"n1","body":{"type":"init","msg_id":0,"node_id":"n1","node_ids":["n1"]}}"#)?;
-        if self.args.request != Request::Echo {
-            self.ask(r#"{"src":"c0","dest":"n1","body":{"type":"tcp_echo_start","msg_id":1,"port":0}}"#)?;
+    /// Introduces the node to itself, then keeps the window full until the end, and waits for what is under way.
+    fn hold(mut self) -> io::Result<Report> {
+        for body in [INIT, START] {
+            self.stdin.write_all(line(body).as_bytes())?;
+            if !self.reply()?.kind.ends_with("_ok") {
+                return Err(ErrorKind::InvalidData.into());
+            }
         }
-        Ok(())
-    }
-
-    fn ask(&mut self, line: &str) -> io::Result<()> {
-        writeln!(self.stdin, "{line}")?;
-        let reply = self.reply()?;
-        if reply.kind.ends_with("_ok") { Ok(()) } else { Err(ErrorKind::InvalidData.into()) }
-    }
-
-    /// Keeps the window full until the end, then waits for what is under way.
-    fn go_on(&mut self, begin: Instant) -> io::Result<()> {
-        let mut requests = Vec::new();
-        self.fill(&mut requests, self.args.window);
-        self.stdin.write_all(&requests)?;
+        let begin = Instant::now();
+        self.ask(self.args.window)?;
         while !self.under_way.is_empty() {
-            requests.clear();
             // All replies that are here already make room together: one write for them all.
             let mut room = 0;
             while room == 0 || self.stdout.buffer().contains(&b'\n') {
                 self.check()?;
                 room += 1;
             }
-            let over = begin.elapsed() >= self.args.limits.duration;
-            self.fill(&mut requests, if over { 0 } else { room });
-            self.stdin.write_all(&requests)?;
+            if begin.elapsed() < self.args.limits.duration {
+                self.ask(room)?;
+            }
         }
-        Ok(())
+        Ok(self.tally.report(self.args.size, begin.elapsed()))
     }
 
-    fn fill(&mut self, requests: &mut Vec<u8>, count: u64) {
+    /// Sends so many more requests, up to the most there may be.
+    fn ask(&mut self, count: u64) -> io::Result<()> {
         let now = Instant::now();
-        for _ in 0..count {
-            if self.next_id - 2 >= self.args.limits.messages {
-                break;
-            }
-            let body = body(self.args.request, self.next_id, self.args.size);
-            let line = format!("{{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{body}}}\n");
-            requests.extend_from_slice(line.as_bytes());
-            self.under_way.insert(self.next_id, now);
-            self.next_id += 1;
-        }
+        let end = (self.next_id + count).min(self.args.limits.messages.saturating_add(2));
+        let ids = self.next_id..end;
+        self.next_id = end;
+        self.under_way.extend(ids.clone().map(|id| (id, now)));
+        let requests: String = ids.map(|id| line(&body(self.args, id))).collect();
+        self.stdin.write_all(requests.as_bytes())
     }
 
     fn reply(&mut self) -> io::Result<Body> {
@@ -131,33 +101,30 @@ impl Conversation<'_> {
 
     /// Reads one reply, and compares it with what was asked.
     fn check(&mut self) -> io::Result<()> {
-        let reply = self.reply()?;
-        let id = reply.in_reply_to.unwrap_or(0);
+        let Body { kind, in_reply_to: id, echoed, total_bytes } = self.reply()?;
         let Some(sent) = self.under_way.remove(&id) else { return Err(ErrorKind::InvalidData.into()) };
         let right = match self.args.request {
-            Request::Send => reply.kind == "tcp_echo_send_ok" && reply.echoed == Some(data(id, self.args.size)),
-            Request::Echo => reply.kind == "echo_ok" && reply.echo == Some(data(id, self.args.size)),
-            Request::Stats => reply.kind == "tcp_echo_stats_ok" && reply.total_bytes == Some(0),
+            Request::Send => kind == "tcp_echo_send_ok" && echoed == Some(data(self.args, id)),
+            Request::Stats => kind == "tcp_echo_stats_ok" && total_bytes == Some(0),
         };
-        if right {
-            self.tally.complete(u64::try_from(sent.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        } else {
-            self.tally.mismatches += 1;
-        }
+        self.tally.count(sent.elapsed(), &Ok(right));
         Ok(())
     }
 }
 
-fn body(request: Request, id: u64, size: u64) -> String {
-    match request {
-        Request::Send => format!(r#"{{"type":"tcp_echo_send","msg_id":{id},"data":"{}"}}"#, data(id, size)),
-        Request::Echo => format!(r#"{{"type":"echo","msg_id":{id},"echo":"{}"}}"#, data(id, size)),
+fn line(body: &str) -> String {
+    format!("{{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{body}}}\n")
+}
+
+fn body(args: &Node, id: u64) -> String {
+    match args.request {
+        Request::Send => format!(r#"{{"type":"tcp_echo_send","msg_id":{id},"data":"{}"}}"#, data(args, id)),
         Request::Stats => format!(r#"{{"type":"tcp_echo_stats","msg_id":{id}}}"#),
     }
 }
 
 /// The data of one request: its id, filled up on the left.
-fn data(id: u64, size: u64) -> String {
-    let width = usize::try_from(size).expect("clap bounds it");
+fn data(args: &Node, id: u64) -> String {
+    let width = usize::try_from(args.size).expect("clap bounds it");
     format!("{id:x>width$}")
 }

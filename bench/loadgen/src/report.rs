@@ -1,47 +1,19 @@
-//! What a run found, for people and for programs.
+//! What a run found.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
-use std::fmt;
+use serde_json::{Map, Value, json};
+use std::io;
 use std::time::Duration;
 
-const MICROSECOND: f64 = 1_000.0;
+const PERCENTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 const MIB: f64 = 1_048_576.0;
 
 /// What a run found.
-#[derive(Serialize)]
 pub struct Report {
-    /// The kind of load
-    pub mode: &'static str,
-    /// Connections, or requests under way at once
-    pub connections: u32,
-    /// Bytes a message
-    pub size: u64,
-    /// From the first message's intended time to the last answer
-    pub seconds: f64,
-    /// Messages, cycles or requests completed
-    pub messages: u64,
-    /// The same a second
-    pub per_second: f64,
-    /// MiB echoed a second
-    pub mib_per_second: f64,
-    /// Reads that brought a wrong byte, or wrong replies
-    pub mismatches: u64,
-    /// Connections that died, and messages that never came back
-    pub failures: u64,
-    /// Times from the intended sending to the complete answer, in microseconds
-    pub latency: Latency,
-}
-
-/// Percentiles in microseconds.
-#[derive(Serialize)]
-pub struct Latency {
-    mean: f64,
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    p999: f64,
-    max: f64,
+    /// Whether every byte was right and every connection lived
+    pub clean: bool,
+    /// The figures; times in microseconds
+    pub figures: Value,
 }
 
 /// What is counted while a run goes on.
@@ -52,6 +24,7 @@ pub struct Tally {
     pub mismatches: u64,
     /// Connections that died, and messages that never came back
     pub failures: u64,
+    /// From the intended sending to the complete answer
     latency: Histogram<u64>,
 }
 
@@ -63,10 +36,19 @@ impl Tally {
         Self { messages: 0, mismatches: 0, failures: 0, latency }
     }
 
-    /// Counts one message that took this many nanoseconds.
-    pub fn complete(&mut self, nanoseconds: u64) {
+    /// Counts one message that took so long.
+    pub fn complete(&mut self, time: Duration) {
         self.messages += 1;
-        self.latency.saturating_record(nanoseconds);
+        self.latency.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts one exchange that took so long, by its result: whether the right bytes came back.
+    pub fn count(&mut self, time: Duration, result: &io::Result<bool>) {
+        match result {
+            Ok(true) => self.complete(time),
+            Ok(false) => self.mismatches += 1,
+            Err(_) => self.failures += 1,
+        }
     }
 
     /// Adds what another thread counted.
@@ -82,45 +64,25 @@ impl Tally {
         self.mismatches == 0 && self.failures == 0
     }
 
-    /// Sums up.
+    /// Sums up messages of this size.
     #[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-    pub fn report(&self, mode: &'static str, connections: u32, size: u64, elapsed: Duration) -> Report {
+    pub fn report(&self, size: u64, elapsed: Duration) -> Report {
         let seconds = elapsed.as_secs_f64();
         // Without any message there is no time either.
         let per_second = if self.messages == 0 { 0.0 } else { self.messages as f64 / seconds };
-        let percentile = |quantile| self.latency.value_at_quantile(quantile) as f64 / MICROSECOND;
-        Report {
-            mode,
-            connections,
-            size,
-            seconds,
-            messages: self.messages,
-            per_second,
-            mib_per_second: per_second * size as f64 / MIB,
-            mismatches: self.mismatches,
-            failures: self.failures,
-            latency: Latency {
-                mean: self.latency.mean() / MICROSECOND,
-                p50: percentile(0.5),
-                p90: percentile(0.9),
-                p99: percentile(0.99),
-                p999: percentile(0.999),
-                max: self.latency.max() as f64 / MICROSECOND,
-            },
-        }
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mode, connections, size, seconds, messages, per_second, mib_per_second, .. } = self;
-        let Latency { p50, p99, p999, max, .. } = self.latency;
-        write!(
-            f,
-            "{mode}: {messages} x {size} B over {connections} in {seconds:.2} s = {per_second:.0}/s, \
-             {mib_per_second:.1} MiB/s; p50 {p50:.1} us, p99 {p99:.1} us, p99.9 {p999:.1} us, max {max:.0} us; \
-             {} mismatches, {} failures",
-            self.mismatches, self.failures
-        )
+        let latency = PERCENTILES.map(|(name, quantile)| {
+            let microseconds = self.latency.value_at_quantile(quantile) as f64 / 1_000.0;
+            (name.to_owned(), microseconds.into())
+        });
+        let figures = json!({
+            "seconds": seconds,
+            "messages": self.messages,
+            "per_second": per_second,
+            "mib_per_second": per_second * size as f64 / MIB,
+            "mismatches": self.mismatches,
+            "failures": self.failures,
+            "latency": Map::from_iter(latency),
+        });
+        Report { clean: self.is_clean(), figures }
     }
 }

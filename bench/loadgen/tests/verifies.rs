@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 
 /// How a server treats each connection.
@@ -20,7 +20,7 @@ fn serve(treatment: Treatment) -> u16 {
     port
 }
 
-fn load(port: u16, arguments: &str) -> ExitStatus {
+fn load(port: u16, arguments: &str) -> bool {
     let (mode, rest) = arguments.split_once(' ').unwrap();
     Command::new(env!("CARGO_BIN_EXE_echo-loadgen"))
         .args([mode, "--port", &port.to_string(), "--timeout", "0.5", "--duration", "0.2"])
@@ -29,6 +29,7 @@ fn load(port: u16, arguments: &str) -> ExitStatus {
         .stderr(Stdio::null())
         .status()
         .unwrap()
+        .success()
 }
 
 /// Echoes what `alter` makes of each piece, with its number.
@@ -76,57 +77,47 @@ fn never_answers(mut stream: TcpStream) {
     while let Ok(1..) = stream.read(&mut buffer) {}
 }
 
-const LOADS: [&str; 6] = [
-    "closed --connections 3",
-    "pipelined --connections 3 --depth 8",
-    "open --connections 3 --rate 2000",
-    "bulk --connections 2",
-    "churn --connections 2",
-    "idle --connections 20",
-];
+const CLOSED: &str = "closed --connections 3";
+const DEEP: &str = "closed --connections 3 --depth 8";
+const OPEN: &str = "open --connections 3 --rate 2000";
+const LARGE: &str = "closed --connections 2 --size 1048576";
+const LOADS: [&str; 6] = [CLOSED, DEEP, OPEN, LARGE, "churn --connections 2", "idle --connections 20"];
+
+/// Runs these loads against a server, each of which must pass or fail.
+fn check(treatment: Treatment, loads: &[&str], passes: bool) {
+    let port = serve(treatment);
+    for arguments in loads {
+        assert_eq!(load(port, arguments), passes, "{arguments}");
+    }
+}
 
 #[test]
 fn a_right_server_passes() {
-    let port = serve(right);
-    for arguments in LOADS {
-        assert!(load(port, arguments).success(), "{arguments}");
-    }
+    check(right, &LOADS, true);
 }
 
 #[test]
 fn one_wrong_bit_fails() {
-    let port = serve(flips_one_bit);
-    for arguments in ["closed --connections 3", "open --connections 3", "bulk --connections 1"] {
-        assert!(!load(port, arguments).success(), "{arguments}");
-    }
+    check(flips_one_bit, &[CLOSED, OPEN, LARGE], false);
 }
 
 #[test]
 fn an_answer_to_another_message_fails() {
-    let port = serve(repeats_the_first_message);
-    assert!(!load(port, "closed --connections 1").success());
-    assert!(!load(port, "idle --connections 1").success());
+    check(repeats_the_first_message, &["closed --connections 1", "idle --connections 1"], false);
 }
 
 #[test]
 fn a_connection_that_dies_fails() {
-    let port = serve(hangs_up_after_some);
-    assert!(!load(port, "closed --connections 3").success());
-    assert!(!load(port, "pipelined --connections 3 --depth 8").success());
+    check(hangs_up_after_some, &[CLOSED, DEEP], false);
 }
 
 #[test]
 fn an_answer_that_never_comes_fails() {
-    let port = serve(never_answers);
-    for arguments in LOADS {
-        assert!(!load(port, arguments).success(), "{arguments}");
-    }
+    check(never_answers, &LOADS, false);
 }
 
 #[test]
 fn an_absent_server_fails() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    for arguments in LOADS {
-        assert!(!load(port, arguments).success(), "{arguments}");
-    }
+    assert!(LOADS.iter().all(|arguments| !load(port, arguments)));
 }

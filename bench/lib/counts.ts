@@ -1,0 +1,61 @@
+// Counts of what a server does per message. Unlike times, they are the same on a busy machine.
+
+import { join } from 'node:path'
+
+import { Child, type Command } from '../../support/children.ts'
+import { threads } from '../../support/proc.ts'
+import { run } from '../../support/run.ts'
+import { Tracer } from '../../support/strace.ts'
+import { temporaryDirectory } from '../../support/temporary.ts'
+import { apply, type Load } from './loadgen.ts'
+import { portIn, type Server } from './servers.ts'
+
+/** Starting and stopping cost the same in two runs, so the difference is that of the messages. */
+const FEW = 2_000
+const MANY = 12_000
+
+/** Enough that accepting the connections no longer shows. */
+const TRACED = 50_000
+
+/** Sends so many messages of 64 B. Returns how many. */
+async function send(messages: number, connections: number, port: number): Promise<number> {
+  const load: Load = { mode: 'closed', connections, size: 64, messages }
+  const report = await apply(load, port, 60)
+  if (report === undefined) throw new Error('the load was void')
+  return report.messages
+}
+
+/** System calls that the I/O thread makes per message, with 50 connections. */
+export async function syscallsPerMessage({ pid, port }: Server): Promise<number> {
+  const [thread] = threads(pid, 'echo-io')
+  if (thread === undefined) throw new Error('the server has no thread named echo-io')
+  const tracer = await Tracer.attach(thread, '-c', '-U', 'calls,name')
+  const messages = await send(TRACED, 50, port)
+  await tracer.detach()
+  const counts = [...tracer.trace.matchAll(/^\s*(\d+) (?!total)\w+\s*$/gm)]
+  if (counts.length === 0) throw new Error(`strace printed no summary: ${tracer.trace}`)
+  return counts.reduce((sum, [, calls]) => sum + Number(calls), 0) / messages
+}
+
+/**
+ * Instructions of the program itself per message on one connection: one turn of the event loop, one read, one write. What
+ * the kernel and the C library do is not counted.
+ */
+export async function instructionsPerMessage(command: Command): Promise<number> {
+  return ((await instructions(command, MANY)) - (await instructions(command, FEW))) / (MANY - FEW)
+}
+
+async function instructions(command: Command, messages: number): Promise<number> {
+  using directory = await temporaryDirectory()
+  const file = join(directory.path, 'callgrind')
+  const child = new Child(['valgrind', '--quiet', '--tool=callgrind', `--callgrind-out-file=${file}`, ...command])
+  await send(messages, 1, portIn(await child.line(30_000)))
+  // The end of its input ends the program, which then writes the counts.
+  child.process.stdin.end()
+  await child.end()
+  const functions = await run(['callgrind_annotate', '--threshold=100', '--show-percs=no', file])
+  // A line per function: its count, where it is, and in brackets its object.
+  const own = [...functions.matchAll(/^ *([\d,]+) .*\[(.+)\]$/gm)].filter(([, , object]) => object === command[0])
+  if (own.length === 0) throw new Error(`callgrind counted nothing in ${command[0]}`)
+  return own.reduce((sum, [, count]) => sum + Number(count!.replaceAll(',', '')), 0)
+}

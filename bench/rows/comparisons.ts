@@ -1,0 +1,106 @@
+// This package's server against another one under the same load: what a message costs, how long an answer takes, and what
+// polling before sleeping gains and costs.
+
+import { at } from '../../support/paths.ts'
+import { comparison, type Quantity } from '../lib/comparison.ts'
+import type { Load } from '../lib/loadgen.ts'
+import { HALF } from '../lib/options.ts'
+import { atMost, type Limit, type Step } from '../lib/outcome.ts'
+import { BARE, GO, LIBUV, NODE_NET, TOKIO, echoNode, type Pinning, type Spec } from '../lib/servers.ts'
+
+const CPU: Quantity = { name: 'server CPU per message', unit: 'us', of: ({ cpu }) => cpu }
+const P50: Quantity = { name: 'p50', unit: 'us', of: ({ latency }) => latency.p50 }
+const P99: Quantity = { name: 'p99', unit: 'us', of: ({ latency }) => latency.p99 }
+const RATE: Quantity = { name: 'messages per second', unit: '/s', of: ({ per_second }) => per_second }
+const USE: Quantity = { name: 'CPU', unit: '% of a core', of: ({ cpu, per_second }) => (cpu * per_second) / 1e4 }
+
+const SMALL: Load = { mode: 'closed', connections: 50, size: 64 }
+
+/** The server's CPU against that of each of these, with the most that the ratio may be. */
+function cpuRows(what: string, load: Load, limits: [Spec, number][]): Step[] {
+  return limits.map(([spec, most]) => {
+    return comparison({ what, load, sides: [echoNode(), spec], quantities: [CPU], limit: atMost(most) })
+  })
+}
+
+/** What a busy JavaScript thread does to answers. Pinned, it would share the I/O thread's core: so nothing is. */
+function blocked(idle: Spec, limit?: Limit): Step {
+  const [program, ...args] = idle.command
+  const command = [program!, '--import', at('bench/dist/peers/block.js'), ...args]
+  return comparison({
+    what: `p99 with JavaScript blocked 50 ms of 60, ${idle.name}`,
+    sides: [
+      { ...idle, command, name: 'blocked', pinning: 'free' },
+      { ...idle, name: 'itself idle', pinning: 'free' },
+    ],
+    // Well below what any of the servers can do with the JavaScript thread idle, and often enough for a p99.
+    load: { mode: 'open', connections: 4, size: 64, rate: 1000, pinned: false },
+    quantities: [P99],
+    limit,
+  })
+}
+
+/** This package's server polling, as by default, and not. */
+function polling(pinning: Pinning): [Spec, Spec] {
+  return [
+    { ...echoNode(), name: 'on', pinning },
+    { ...echoNode({ busyPoll: 0 }), name: 'off', pinning },
+  ]
+}
+
+/** With another busy thread nothing is pinned, or it would take one side's core alone. */
+function gain(connections: number, busy: boolean): Step {
+  return comparison({
+    what: `busyPoll, ${connections} connections, ${busy ? 'another busy thread' : 'cores free'}`,
+    sides: polling(busy ? 'free' : 'onceListening'),
+    load: { mode: 'closed', connections, size: 64, pinned: !busy },
+    quantities: [P50, RATE, CPU],
+    rounds: HALF,
+    beside: busy ? [process.execPath, '-e', 'for (;;);'] : undefined,
+  })
+}
+
+/** What polling costs beyond what the same messages cost without it, evenly spaced. */
+function waste(rate: number, most: number): Step {
+  return comparison({
+    what: `CPU that busyPoll adds at ${rate} messages per second`,
+    sides: polling('onceListening'),
+    load: { mode: 'open', connections: 1, size: 64, rate },
+    quantities: [USE],
+    limit: atMost(most),
+    difference: true,
+    rounds: HALF,
+  })
+}
+
+/** The lines with limits. */
+export const comparisons: Step[] = [
+  ...cpuRows('server CPU per message, 64 B, 50 connections', SMALL, [
+    [BARE, 1.05],
+    [NODE_NET, 0.7],
+    [TOKIO, 1.05],
+    [LIBUV, 0.62],
+    [GO, 0.82],
+  ]),
+  ...cpuRows('server CPU per message, 64 B, 8000 connections', { ...SMALL, connections: 8000 }, [[BARE, 1.05]]),
+  ...cpuRows('server CPU per MiB, 1 MiB messages', { mode: 'closed', connections: 1, size: 1 << 20 }, [
+    [NODE_NET, 0.4],
+    [BARE, 1.05],
+  ]),
+  ...cpuRows('server CPU per connect-echo-close cycle', { mode: 'churn', connections: 4, size: 64 }, [[NODE_NET, 0.6]]),
+  comparison({
+    what: 'p50 round trip, 1 connection, 64 B, closed loop',
+    sides: [echoNode(), NODE_NET],
+    load: { ...SMALL, connections: 1 },
+    quantities: [P50],
+    limit: atMost(0.4),
+  }),
+  blocked(echoNode(), atMost(2)),
+  blocked(NODE_NET),
+]
+
+export const pollingRows: Step[] = [
+  ...[false, true].flatMap((busy) => [1, 4, 32, 256].map((connections) => gain(connections, busy))),
+  waste(100, 2),
+  waste(10_000, 15),
+]
