@@ -1,6 +1,6 @@
 /* The limit: what an echo server costs when it does nothing but the system calls. One thread, level-triggered epoll, one
- * read of up to 256 KiB and one write a wake. The rest of a short write is kept with the connection, which then is asked
- * only for room to write, so a client that never reads holds one buffer at most.
+ * read of up to 256 KiB and one write per wake-up. The rest of a short write is kept with the connection. The poller then
+ * waits only for room to write, so a client that never reads holds at most one buffer.
  *
  * Usage: epoll HOST PORT */
 
@@ -55,13 +55,13 @@ static void keep(int fd, const char *bytes, size_t count) {
   watch(EPOLL_CTL_MOD, fd, EPOLLOUT);
 }
 
+static int is_transient(void) { return errno == EAGAIN || errno == EINTR; }
+
 static void drain(int fd) {
   struct rest *rest = &rests[fd];
   ssize_t count = write(fd, rest->bytes + rest->from, rest->to - rest->from);
-  if (count < 0) {
-    if (errno != EAGAIN && errno != EINTR) drop(fd);
-    return;
-  }
+  if (count < 0 && !is_transient()) drop(fd);
+  if (count <= 0) return;
   rest->from += (size_t)count;
   if (rest->from < rest->to) return;
   free(rest->bytes);
@@ -72,12 +72,12 @@ static void drain(int fd) {
 static void echo(int fd) {
   ssize_t got = read(fd, buffer, BUFFER);
   if (got <= 0) {
-    if (got == 0 || (errno != EAGAIN && errno != EINTR)) drop(fd);
+    if (got == 0 || !is_transient()) drop(fd);
     return;
   }
   ssize_t put = write(fd, buffer, (size_t)got);
   if (put == got) return;
-  if (put < 0 && errno != EAGAIN && errno != EINTR) {
+  if (put < 0 && !is_transient()) {
     drop(fd);
     return;
   }
@@ -99,13 +99,12 @@ static int listen_on(struct sockaddr_in *address) {
   int on = 1;
   socklen_t length = sizeof *address;
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) die("socket");
-  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) die("SO_REUSEADDR");
-  /* Accepted sockets inherit it. */
-  if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0) die("TCP_NODELAY");
-  if (bind(fd, (struct sockaddr *)address, sizeof *address) < 0) die("bind");
-  if (listen(fd, BACKLOG) < 0) die("listen");
-  if (getsockname(fd, (struct sockaddr *)address, &length) < 0) die("getsockname");
+  /* Accepted sockets inherit TCP_NODELAY. */
+  if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+      bind(fd, (struct sockaddr *)address, sizeof *address) < 0 || listen(fd, BACKLOG) < 0 ||
+      getsockname(fd, (struct sockaddr *)address, &length) < 0)
+    die("listen");
   return fd;
 }
 

@@ -1,9 +1,10 @@
 //! Connect, echo one message, half-close, read to the end, close. Blocking threads: each call's latency is the cycle's.
 
 use crate::cli::Load;
-use crate::connect::connect;
+use crate::connection::connect;
 use crate::pattern::Pattern;
-use crate::report::{Report, Tally};
+use crate::report::Tally;
+use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use std::thread;
 use std::time::Instant;
 
 /// Carries it out.
-pub fn run(load: &Load) -> Report {
+pub fn run(load: &Load) -> Value {
     let pattern = Pattern::new(load.size);
     let begin = Instant::now();
     let cycles = AtomicU64::new(0);

@@ -1,10 +1,32 @@
-//! One connection to the server: what it still has to send, and what must come back.
+//! One connection to the server: how it is opened, what it still has to send, and what must come back.
 
+use crate::cli::Load;
 use crate::pattern::Pattern;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long to wait before trying again for a free port.
+const PORT_RETRY: Duration = Duration::from_millis(1);
+
+/// Connects. While this side is out of free ports (a closed one comes back after a second) it waits for one: that is the
+/// client's shortage, and no failure of the server.
+pub fn connect(load: &Load) -> io::Result<TcpStream> {
+    let begin = Instant::now();
+    let stream = loop {
+        match TcpStream::connect_timeout(&(load.host, load.port).into(), load.timeout) {
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable && begin.elapsed() < load.timeout => {
+                sleep(PORT_RETRY);
+            }
+            result => break result?,
+        }
+    };
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(load.timeout))?;
+    Ok(stream)
+}
 
 /// One connection, its stream of messages all of one size.
 pub struct Connection {
@@ -35,11 +57,6 @@ impl Connection {
     /// The socket, for the poller.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
-    }
-
-    /// Messages offered and not yet back.
-    pub fn under_way(&self) -> u64 {
-        self.intended.len() as u64
     }
 
     /// Adds one message, which should leave at `time`.
@@ -78,7 +95,8 @@ impl Connection {
 
     /// Takes the oldest message under way if all of it has come back: the time it should have been sent.
     pub fn complete(&mut self) -> Option<Duration> {
-        let complete = self.received >= self.offered - (self.under_way().checked_sub(1)?) * self.size;
+        let outstanding = self.intended.len() as u64;
+        let complete = self.received >= self.offered - (outstanding.checked_sub(1)?) * self.size;
         if complete { self.intended.pop_front() } else { None }
     }
 }

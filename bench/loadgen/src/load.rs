@@ -1,11 +1,12 @@
 //! Closed and open loop: one thread, one poller, any number of connections.
 
 use crate::cli::Load;
-use crate::connect::connect;
-use crate::connection::Connection;
+use crate::connection::{Connection, connect};
 use crate::pattern::Pattern;
-use crate::poll::{Poller, Ready};
-use crate::report::{Report, Tally};
+use crate::poll::Poller;
+use crate::report::Tally;
+use rustix::event::epoll::EventFlags;
+use serde_json::Value;
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
@@ -32,8 +33,7 @@ struct Run<'a> {
     load: &'a Load,
     pace: Pace,
     pattern: Pattern,
-    /// `None` once a connection has died
-    connections: Vec<Option<Connection>>,
+    connections: Vec<Connection>,
     poller: Poller,
     buffer: Vec<u8>,
     tally: Tally,
@@ -44,19 +44,14 @@ struct Run<'a> {
     last_progress: Duration,
 }
 
-/// Carries it out.
-pub fn run(load: &Load, pace: Pace) -> io::Result<Report> {
+/// Carries it out. The first connection that fails ends it: the run is void then.
+pub fn run(load: &Load, pace: Pace) -> io::Result<Value> {
     let mut run = Run::open(load, pace)?;
-    run.start();
-    let mut ready = Vec::new();
-    while run.goes_on() {
-        ready.extend(run.poller.wait(run.patience())?);
-        for event in ready.drain(..) {
-            run.serve(event);
-        }
-        run.issue_due();
+    match run.carry_out() {
+        Err(error) if error.kind() == ErrorKind::InvalidData => run.tally.mismatches += 1,
+        Err(_) => run.tally.failures += 1,
+        Ok(()) => run.tally.failures += run.outstanding(),
     }
-    run.tally.failures += run.connections.iter().flatten().map(Connection::under_way).sum::<u64>();
     Ok(run.tally.report(load.size, run.last_progress))
 }
 
@@ -68,7 +63,7 @@ impl<'a> Run<'a> {
             let stream = connect(load)?;
             stream.set_nonblocking(true)?;
             poller.add(&stream, number as usize)?;
-            connections.push(Some(Connection::new(stream, u64::from(number), load.size)));
+            connections.push(Connection::new(stream, u64::from(number), load.size));
         }
         Ok(Self {
             load,
@@ -84,12 +79,27 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn start(&mut self) {
+    fn carry_out(&mut self) -> io::Result<()> {
         self.begin = Instant::now();
-        let Pace::Window(depth) = self.pace else { return };
-        for index in 0..self.connections.len() {
-            self.issue(index, depth, self.begin.elapsed());
+        if let Pace::Window(depth) = self.pace {
+            for index in 0..self.connections.len() {
+                self.issue(index, depth, self.begin.elapsed())?;
+            }
         }
+        let mut ready = Vec::new();
+        while self.goes_on() {
+            ready.extend(self.poller.wait(self.patience())?);
+            for (index, events) in ready.drain(..) {
+                self.serve(index, events)?;
+            }
+            self.issue_due()?;
+        }
+        Ok(())
+    }
+
+    /// Messages offered and not yet back.
+    fn outstanding(&self) -> u64 {
+        self.issued - self.tally.messages
     }
 
     /// Whether a message that should leave at this time is one too many.
@@ -97,46 +107,13 @@ impl<'a> Run<'a> {
         self.issued >= self.load.limits.messages || time >= self.load.limits.duration
     }
 
-    /// Offers so many more messages, up to the end of the run, and sends what can be sent.
-    fn issue(&mut self, index: usize, count: u32, time: Duration) {
-        for _ in 0..count {
-            if self.is_over(time) {
-                break;
-            }
-            let Some(connection) = self.connections[index].as_mut() else { break };
-            connection.offer(time);
-            self.issued += 1;
-        }
-        self.send(index);
-    }
-
-    /// When the message after the last one offered should leave at a fixed rate.
-    fn due(&self, rate: u32) -> Duration {
-        Duration::from_nanos(self.issued * 1_000_000_000 / u64::from(rate))
-    }
-
-    /// At a fixed rate, offers every message whose time has come, on the connections in turn.
-    fn issue_due(&mut self) {
-        let Pace::Rate(rate) = self.pace else { return };
-        while self.due(rate) <= self.begin.elapsed() && !self.is_over(self.due(rate)) {
-            let Some(index) = self.next_alive() else { break };
-            self.issue(index, 1, self.due(rate));
-        }
-    }
-
-    fn next_alive(&self) -> Option<usize> {
-        let count = self.connections.len();
-        let turn = usize::try_from(self.issued % count as u64).expect("an index");
-        (turn..turn + count).map(|index| index % count).find(|index| self.connections[*index].is_some())
-    }
-
     /// Whether anything is still to come: an answer, unless none has come for too long, or a message to be sent.
     fn goes_on(&self) -> bool {
         let now = self.begin.elapsed();
-        let outstanding = self.issued > self.tally.messages + self.tally.failures;
-        let stuck = outstanding && now.saturating_sub(self.last_progress) > self.load.timeout;
-        let alive = self.connections.iter().any(Option::is_some);
-        alive && !stuck && (outstanding || !self.is_over(now))
+        if self.outstanding() == 0 {
+            return !self.is_over(now);
+        }
+        now.saturating_sub(self.last_progress) <= self.load.timeout
     }
 
     /// How long the poller may sleep.
@@ -147,53 +124,69 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn serve(&mut self, event: Ready) {
-        if event.write {
-            self.send(event.index);
-        }
-        if event.read {
-            self.receive(event.index);
-        }
+    /// When the message after the last one offered should leave at a fixed rate.
+    fn due(&self, rate: u32) -> Duration {
+        Duration::from_nanos(self.issued * 1_000_000_000 / u64::from(rate))
     }
 
-    fn send(&mut self, index: usize) {
-        let Some(connection) = self.connections[index].as_mut() else { return };
-        let sent = connection.send(&self.pattern).and_then(|more| {
-            if more == connection.waits_to_write {
-                return Ok(());
+    /// At a fixed rate, offers every message whose time has come, on the connections in turn.
+    fn issue_due(&mut self) -> io::Result<()> {
+        let Pace::Rate(rate) = self.pace else { return Ok(()) };
+        while self.due(rate) <= self.begin.elapsed() && !self.is_over(self.due(rate)) {
+            let turn = self.issued % self.connections.len() as u64;
+            self.issue(usize::try_from(turn).expect("an index"), 1, self.due(rate))?;
+        }
+        Ok(())
+    }
+
+    /// Offers so many more messages, up to the end of the run, and sends what can be sent.
+    fn issue(&mut self, index: usize, count: u32, time: Duration) -> io::Result<()> {
+        for _ in 0..count {
+            if !self.is_over(time) {
+                self.connections[index].offer(time);
+                self.issued += 1;
             }
-            connection.waits_to_write = more;
-            self.poller.watch(connection.stream(), index, more)
-        });
-        if let Err(error) = sent {
-            self.bury(index, &error);
         }
+        self.send(index)
     }
 
-    fn receive(&mut self, index: usize) {
-        let Some(connection) = self.connections[index].as_mut() else { return };
-        if let Err(error) = connection.receive(&self.pattern, &mut self.buffer) {
-            return self.bury(index, &error);
+    fn serve(&mut self, index: usize, events: EventFlags) -> io::Result<()> {
+        if events.contains(EventFlags::OUT) {
+            self.send(index)?;
         }
+        // Errors and hang-ups come unasked; a read tells what they are.
+        if events.intersects(EventFlags::IN | EventFlags::ERR | EventFlags::HUP) {
+            self.receive(index)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, index: usize) -> io::Result<()> {
+        let connection = &mut self.connections[index];
+        let more = connection.send(&self.pattern)?;
+        if more != connection.waits_to_write {
+            connection.waits_to_write = more;
+            self.poller.watch(connection.stream(), index, more)?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, index: usize) -> io::Result<()> {
+        let connection = &mut self.connections[index];
+        connection.receive(&self.pattern, &mut self.buffer)?;
         let now = self.begin.elapsed();
         let mut completed = 0;
         while let Some(intended) = connection.complete() {
             self.tally.complete(now.saturating_sub(intended));
             completed += 1;
         }
-        if completed > 0 {
-            self.last_progress = now;
-            if let Pace::Window(_) = self.pace {
-                self.issue(index, completed, now);
-            }
+        if completed == 0 {
+            return Ok(());
         }
-    }
-
-    /// Drops a dead connection; every message it still owed has failed, and so has the connection if it owed none.
-    fn bury(&mut self, index: usize, error: &io::Error) {
-        self.tally.mismatches += u64::from(error.kind() == ErrorKind::InvalidData);
-        if let Some(dead) = self.connections[index].take() {
-            self.tally.failures += dead.under_way().max(1);
+        self.last_progress = now;
+        match self.pace {
+            Pace::Window(_) => self.issue(index, completed, now),
+            Pace::Rate(_) => Ok(()),
         }
     }
 }

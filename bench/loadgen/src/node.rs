@@ -1,8 +1,9 @@
 //! Requests for a Maelstrom node on its standard input, so many under way at once, and its replies checked.
 
 use crate::cli::{Node, Request};
-use crate::report::{Report, Tally};
+use crate::report::Tally;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
@@ -41,7 +42,7 @@ struct Conversation<'a> {
 }
 
 /// Carries it out. The node ends with its standard input.
-pub fn run(args: &Node) -> io::Result<Report> {
+pub fn run(args: &Node) -> io::Result<Value> {
     let (program, rest) = args.command.split_first().expect("clap asks for one");
     let mut child = Command::new(program).args(rest).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let stdin = child.stdin.take().expect("piped");
@@ -57,7 +58,7 @@ pub fn run(args: &Node) -> io::Result<Report> {
 
 impl Conversation<'_> {
     /// Introduces the node to itself, then keeps the window full until the end, and waits for what is under way.
-    fn hold(mut self) -> io::Result<Report> {
+    fn hold(mut self) -> io::Result<Value> {
         for body in [INIT, START] {
             self.stdin.write_all(line(body).as_bytes())?;
             if !self.reply()?.kind.ends_with("_ok") {

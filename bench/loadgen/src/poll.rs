@@ -12,17 +12,6 @@ use std::time::Duration;
 /// Events taken from the kernel at once.
 const BATCH: usize = 256;
 
-/// What a connection is ready for.
-#[derive(Clone, Copy)]
-pub struct Ready {
-    /// The connection's number
-    pub index: usize,
-    /// Whether a `read` will not block
-    pub read: bool,
-    /// Whether a `write` will not block
-    pub write: bool,
-}
-
 /// Tells which connections are ready.
 pub struct Poller {
     epoll: OwnedFd,
@@ -46,19 +35,15 @@ impl Poller {
         Ok(epoll::modify(&self.epoll, stream, EventData::new_u64(index as u64), interest)?)
     }
 
-    /// Waits up to `timeout`, and tells what is ready.
-    pub fn wait(&mut self, timeout: Duration) -> io::Result<impl Iterator<Item = Ready> + '_> {
+    /// Waits up to `timeout`, and tells which connections are ready for what.
+    pub fn wait(&mut self, timeout: Duration) -> io::Result<impl Iterator<Item = (usize, EventFlags)> + '_> {
         let timeout = Timespec::try_from(timeout).map_err(|_| Errno::INVAL)?;
         self.events.clear();
         match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(self.events.iter().map(|&Event { flags, data }| Ready {
-            index: usize::try_from(data.u64()).expect("was a usize"),
-            // Errors and hang-ups come unasked; a read tells what they are.
-            read: flags.intersects(EventFlags::IN | EventFlags::ERR | EventFlags::HUP),
-            write: flags.contains(EventFlags::OUT),
-        }))
+        let index = |data: EventData| usize::try_from(data.u64()).expect("was a usize");
+        Ok(self.events.iter().map(move |&Event { flags, data }| (index(data), flags)))
     }
 }

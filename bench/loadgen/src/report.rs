@@ -8,14 +8,6 @@ use std::time::Duration;
 const PERCENTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 const MIB: f64 = 1_048_576.0;
 
-/// What a run found.
-pub struct Report {
-    /// Whether every byte was right and every connection lived
-    pub clean: bool,
-    /// The figures; times in microseconds
-    pub figures: Value,
-}
-
 /// What is counted while a run goes on.
 pub struct Tally {
     /// Messages, cycles or requests completed
@@ -64,9 +56,9 @@ impl Tally {
         self.mismatches == 0 && self.failures == 0
     }
 
-    /// Sums up messages of this size.
+    /// Sums up messages of this size; times are in microseconds.
     #[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-    pub fn report(&self, size: u64, elapsed: Duration) -> Report {
+    pub fn report(&self, size: u64, elapsed: Duration) -> Value {
         let seconds = elapsed.as_secs_f64();
         // Without any message there is no time either.
         let per_second = if self.messages == 0 { 0.0 } else { self.messages as f64 / seconds };
@@ -74,7 +66,7 @@ impl Tally {
             let microseconds = self.latency.value_at_quantile(quantile) as f64 / 1_000.0;
             (name.to_owned(), microseconds.into())
         });
-        let figures = json!({
+        json!({
             "seconds": seconds,
             "messages": self.messages,
             "per_second": per_second,
@@ -82,7 +74,6 @@ impl Tally {
             "mismatches": self.mismatches,
             "failures": self.failures,
             "latency": Map::from_iter(latency),
-        });
-        Report { clean: self.is_clean(), figures }
+        })
     }
 }
