@@ -1,4 +1,3 @@
-import { createServer } from 'node:net'
 import { constants } from 'node:os'
 
 import test from 'ava'
@@ -71,18 +70,4 @@ traced('a start of several threads that fails half-way ends those it has started
   }
   child.process.stdin.end()
   t.is(await child.end(), 0)
-})
-
-traced('a port that another listens on, and an address of another machine', async (t) => {
-  const other = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => other.once('listening', resolve))
-  const { port } = other.address() as { port: number }
-  const child = await starter()
-  const taken = await child.ask<Started>(JSON.stringify({ port }))
-  t.like(taken.error, { code: 'EADDRINUSE', syscall: 'bind' })
-  t.deepEqual(taken.leaked, NOTHING)
-  const foreign = await child.ask<Started>(JSON.stringify({ host: '192.0.2.1' }))
-  t.like(foreign.error, { code: 'EADDRNOTAVAIL', syscall: 'bind' })
-  t.deepEqual(foreign.leaked, NOTHING)
-  other.close()
 })
