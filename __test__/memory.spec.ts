@@ -36,7 +36,7 @@ test.serial(`${CONNECTIONS} idle connections cost at most 64 bytes each`, async 
 })
 
 /** These take a second each under valgrind; `sends` takes more than a minute. */
-const QUICK = new Set(['echo_node', 'backpressure', 'connection', 'echo', 'failure', 'limits'])
+const QUICK = new Set(['echo_node', 'backpressure', 'connection', 'connections', 'echo', 'failure'])
 
 const VALGRIND = [
   '--quiet',

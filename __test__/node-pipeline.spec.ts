@@ -7,7 +7,7 @@ import { array, assert, asyncProperty, boolean, integer, record } from 'fast-che
 
 import { Pipeline } from '../maelstrom/pipeline.ts'
 import { errorReplyFor } from '../maelstrom/protocol.ts'
-import { deferred } from './support/wait.ts'
+import { deferred } from '../support/wait.ts'
 
 const FOREVER = 60_000
 

@@ -170,6 +170,8 @@ function isBroadcast(host: string): boolean {
     // Networks of one or two addresses have none for broadcast (RFC 3021).
     return hostBits > 1 && toNumber(host) === (toNumber(address) | hostBits)
   }
+  // Asking costs system calls, which the usual hosts need not pay.
+  if (host === '127.0.0.1' || host === '0.0.0.0') return false
   return host === '255.255.255.255' || Object.values(networkInterfaces()).some((infos) => infos?.some(isOf))
 }
 

@@ -28,9 +28,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use napi::Status;
 use napi::bindgen_prelude::{Buffer, Either, FnArgs, Function};
-use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
 use crate::error::Error;
@@ -106,15 +105,11 @@ pub struct Stats {
     pub rejected_connections: f64,
 }
 
-/// Keeps Node's event loop alive as long as it exists.
-type KeepAlive = ThreadsafeFunction<(), (), (), Status, false>;
-
 /// A server that can be started and stopped, once.
 #[napi]
 #[derive(Default)]
 pub struct NativeServer {
     server: Option<Server>,
-    keep_alive: Option<KeepAlive>,
 }
 
 #[napi]
@@ -211,18 +206,6 @@ impl NativeServer {
             active_connections: stats.active_connections as f64,
             rejected_connections: stats.rejected_connections as f64,
         })
-    }
-
-    /// Whether the process is to stay alive. `idle` is a function that does nothing, and is never called: Node-API has
-    /// no handle without one.
-    ///
-    /// # Errors
-    /// Node-API's own, if the environment is shutting down.
-    #[napi(catch_unwind)]
-    pub fn set_keep_alive(&mut self, keep: bool, idle: Function<(), ()>) -> napi::Result<()> {
-        self.keep_alive =
-            if keep { Some(idle.build_threadsafe_function().callee_handled::<false>().build()?) } else { None };
-        Ok(())
     }
 }
 

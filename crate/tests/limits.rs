@@ -85,8 +85,10 @@ fn a_client_that_is_turned_away_reads_an_end_whatever_it_writes() {
     let first = running.connect();
     echo(&first, b"in");
     for length in [0, 1, 100_000, 8 << 20] {
+        let data = noise(length);
+        // From here on it has a second.
         let mut stream = running.connect();
-        stream.write_all(&noise(length)).unwrap();
+        stream.write_all(&data).unwrap();
         assert_eq!(stream.read(&mut [0]).unwrap(), 0, "after {length} bytes");
     }
     assert_eq!(running.stats().rejected_connections, 4);
