@@ -83,6 +83,19 @@ traced('connect that fails with EINTR EAGAIN EINPROGRESS EALREADY EADDRNOTAVAIL 
   }
 })
 
+// connect(2): for a TCP socket EAGAIN says that no port is free, not that a connection is under way.
+traced('connect that goes on failing with EAGAIN is tried again every 10 ms, until the deadline', async (t) => {
+  const server = new EchoServer()
+  server.start()
+  const tracer = await fail(await ioThread(), 'connect', 'EAGAIN', '1+')
+  const error = await t.throwsAsync(within('a send', server.send('hello', { timeout: 500 })))
+  await tracer.detach()
+  t.like(error, { code: 'ETIMEDOUT', syscall: 'connect' })
+  t.true(tracer.injected >= 2 && tracer.injected <= 100, `${tracer.injected} attempts in 500 ms`)
+  t.true(isIntact(await ending(server, 'afterwards')))
+  await server.stop()
+})
+
 /** These may strike either side of a send, the client's or the server's. */
 const EITHER: [string, string, string[]][] = [
   ['read', 'EINTR EAGAIN ECONNRESET ETIMEDOUT ENOMEM EIO', ['1', '2', '3', '4', '5']],

@@ -1,9 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
 import test from 'ava'
 
 import { EchoServer } from '../index.ts'
 import { example } from './support/cargo.ts'
 import { Child, killAll } from '../support/children.ts'
 import { Client, parallel, roundTrip } from './support/clients.ts'
+import { start } from './support/command.ts'
 import { ioThread } from './support/fault-scene.ts'
 import { size } from './support/size.ts'
 import { Tracer } from '../support/strace.ts'
@@ -55,6 +58,26 @@ test.serial(
     await server.stop()
   },
 )
+
+for (const threads of [1, 2]) {
+  test.serial(`after a stop of the process clients whose data waits are served, with ${threads} threads`, async (t) => {
+    // More than one wait of the poller takes.
+    const count = 600
+    const server = start(['serve', '--port', '0', '--idle-timeout', '1s', '--threads', `${threads}`, '--json'])
+    const { port } = await server.json<{ port: number }>()
+    const clients: Client[] = []
+    await parallel(count, 100, async () => void clients.push(await Client.connect(port)))
+    t.true((await Promise.all(clients.map((client) => client.echo('before')))).every(Boolean))
+    server.process.kill('SIGSTOP')
+    for (const client of clients) client.socket.write('meanwhile')
+    // Longer than the timeout: time has to pass while nobody is served.
+    await sleep(1500)
+    server.process.kill('SIGCONT')
+    t.true((await Promise.all(clients.map((client) => client.echo('after')))).every(Boolean))
+    await Promise.all(clients.map((client) => client.close()))
+    t.is(await server.kill('SIGTERM'), 0)
+  })
+}
 
 // 262,144 while the connections together owe at most 64 MiB, 4,096 beyond.
 needing('strace')(
