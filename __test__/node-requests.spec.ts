@@ -203,9 +203,9 @@ test('what cannot be answered is reported on stderr, and skipped', async (t) => 
     String.raw`echo-node: malformed: a line must be a JSON object, got "nonsense\u0007\u009b31m"`,
     'echo-node: malformed: a line must be a JSON object, got "[1]"',
     'echo-node: malformed: body must be an object, got nothing',
-    'echo-node: malformed: msg_id must be an integer within 2^53, got 9007199254740992: no reply',
-    'echo-node: malformed: msg_id must be an integer within 2^53, got "1": no reply',
-    'echo-node: malformed: src must be a string, got nothing: no reply',
+    'echo-node: malformed: cannot reply: msg_id must be an integer within 2^53, got 9007199254740992',
+    'echo-node: malformed: cannot reply: msg_id must be an integer within 2^53, got "1"',
+    'echo-node: malformed: cannot reply: src must be a string, got nothing',
     'echo-node: malformed: got a reply to 5, but this node sends no requests',
   ])
 })
@@ -250,6 +250,18 @@ for (const element of ELEMENTS) {
     t.regex(String(replies[1]!['text']), /^a message has at most 500000 elements, got \d+$/)
   })
 }
+
+test('a byte order mark before the first line is skipped, and only there', async (t) => {
+  const { stdout, stderr } = await run(
+    [],
+    `\ufeff${INIT}\n\ufeff${request('tcp_echo_stats', 1)}\n${request('tcp_echo_stats', 2)}\n`,
+  )
+  t.deepEqual(
+    bodies(stdout).map((reply) => reply['in_reply_to']),
+    [0, 2],
+  )
+  t.regex(stderr, /^echo-node: malformed: a line must be a JSON object, got ".*\n$/)
+})
 
 test('null stands for an msg_id that is not there', async (t) => {
   const line = JSON.stringify({ src: 'c1', dest: 'n1', body: { type: 'tcp_echo_start', port: 0, msg_id: null } })

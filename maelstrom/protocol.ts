@@ -115,8 +115,8 @@ function readMessage(message: JsonObject, line: Buffer): Request | Malformed {
   const envelope = envelopeOf(message)
   if (envelope === undefined && isPresent(body['msg_id'])) {
     return isMsgId(body['msg_id'])
-      ? malformed(`src must be a string, got ${show(src)}: no reply`)
-      : malformed(`msg_id must be an integer within 2^53, got ${show(body['msg_id'])}: no reply`)
+      ? malformed(`cannot reply: src must be a string, got ${show(src)}`)
+      : malformed(`cannot reply: msg_id must be an integer within 2^53, got ${show(body['msg_id'])}`)
   }
   const { type } = body
   if (typeof type !== 'string') return malformed(`body.type must be a string, got ${show(type)}`, envelope)
