@@ -1,6 +1,6 @@
 // The command as people and machines use it.
 
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -10,18 +10,17 @@ import { text } from 'node:stream/consumers'
 
 import test from 'ava'
 
+import { duration } from '../bin/arguments.ts'
 import { killAll } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
-import { until, within } from '../support/wait.ts'
+import { within } from '../support/wait.ts'
 import { Client } from './support/clients.ts'
 import { INIT, request, run, start } from './support/command.ts'
+import { MANY, stuckNode } from './support/stuck-node.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 
 test.after.always(killAll)
-
-/** Requests whose replies exceed what pipes and streams hold. */
-const MANY = 20_000
 
 /** The port in the line that says what it listens on. */
 const portIn = (line: string): number => Number(/:(\d+)$/.exec(line)![1])
@@ -34,20 +33,38 @@ test('--help and --version', async (t) => {
   t.like(await run(['--version']), { code: 0, stdout: `${version}\n`, stderr: '' })
 })
 
+const DURATION = 'a duration in whole milliseconds, such as 500ms, 30s or 2m'
+
 const WRONG: [string[], string][] = [
-  [['--frobnicate'], "Unknown option '--frobnicate'"],
-  [['frobnicate'], 'expected the command serve, got "frobnicate"'],
-  [['serve', 'now'], 'expected one command at most, got also "now"'],
-  [['--port', '7'], '--port goes with the command serve: echo-node serve --port …'],
-  [['serve', '--port'], "Option '--port <value>' argument missing"],
+  [['--frobnicate'], 'unknown option --frobnicate, see --help'],
+  [['-x'], 'unknown option -x, see --help'],
+  [['--__proto__'], 'unknown option --__proto__, see --help'],
+  [['--a. b\nc'], String.raw`unknown option --a. b\u{a}c, see --help`],
+  [['--\u001b[31mred\u009b\u202e'], String.raw`unknown option --\u{1b}[31mred\u{9b}\u{202e}, see --help`],
+  [['\u001b[2J'], String.raw`the command must be serve, got "\u001b[2J"`],
+  [['frobnicate'], 'the command must be serve, got "frobnicate"'],
+  [['serve', 'now'], 'only one command is possible, got also "now"'],
+  [['--port', '7'], '--port needs the command serve: echo-node serve --port …'],
+  [['serve', '--port'], '--port needs a value'],
+  [['serve', '-p'], '-p needs a value'],
   [['serve', '--port', 'http'], '--port must be a number, got "http"'],
   [['serve', '--port', '65536'], '--port must be an integer from 0 to 65535, got 65536'],
   [['serve', '--port='], '--port must be a number, got ""'],
-  [['serve', '--port', '-1'], "Option '--port' argument is ambiguous"],
+  [['serve', '--port', '-1'], '--port must be an integer from 0 to 65535, got -1'],
+  [['serve', '-p', '1.5'], '--port must be an integer from 0 to 65535, got 1.5'],
+  [['serve', '--port', '--json'], '--port must be a number, got "--json"'],
   [['serve', '--host', 'localhost'], "--host must be an IPv4 address such as '127.0.0.1', got 'localhost'"],
+  [
+    ['serve', '--host', '224.0.0.1'],
+    "--host must be an address that clients can connect to, not multicast or broadcast, got '224.0.0.1'",
+  ],
   [['serve', '--max-connections', '0'], '--max-connections must be an integer from 1 to 4294967295, got 0'],
-  [['serve', '--idle-timeout', 'never'], '--idle-timeout must be a number, got "never"'],
-  [['serve', '--json=yes'], "Option '--json' does not take an argument"],
+  [['serve', '--threads', '65'], '--threads must be an integer from 1 to 64, got 65'],
+  [['serve', '--idle-timeout', 'never'], `--idle-timeout must be ${DURATION}, got "never"`],
+  [['serve', '--idle-timeout', '0.0001'], `--idle-timeout must be ${DURATION}, got "0.0001"`],
+  [['serve', '--idle-timeout', '-1s'], `--idle-timeout must be ${DURATION}, got "-1s"`],
+  [['serve', '--idle-timeout', '1000000m'], '--idle-timeout must be an integer from 0 to 4294967295, got 60000000000'],
+  [['serve', '--json=yes'], '--json takes no value'],
 ]
 
 for (const [args, message] of WRONG) {
@@ -88,11 +105,30 @@ test('serve --max-connections turns clients away, and --json tells of it', async
   t.is(await code, 0)
 })
 
-test('serve --idle-timeout closes silent connections', async (t) => {
-  const server = start(['serve', '--port', '0', '--idle-timeout', '0.05'])
-  const client = await Client.connect(portIn(await server.line()))
-  t.is(await client.end(), undefined)
-  t.is(await server.kill('SIGINT'), 0)
+for (const time of ['50', '50ms', '0.05s']) {
+  test(`serve --idle-timeout ${time} closes idle connections after 50 ms`, async (t) => {
+    const server = start(['serve', '-p', '0', '--threads', '2', '--idle-timeout', time])
+    const begin = performance.now()
+    const client = await Client.connect(portIn(await server.line()))
+    t.is(await client.end(), undefined)
+    // Seconds would not be over yet, and minutes neither.
+    t.true(performance.now() - begin < 10_000)
+    t.is(await server.kill('SIGINT'), 0)
+  })
+}
+
+test('durations', (t) => {
+  const cases: [string, number][] = [
+    ['0', 0],
+    ['1500', 1500],
+    ['500ms', 500],
+    ['30s', 30_000],
+    ['1.1s', 1100],
+    ['2m', 120_000],
+    ['1.1m', 66_000],
+    ['0.29s', 290],
+  ]
+  for (const [typed, milliseconds] of cases) t.is(duration('d', typed), milliseconds, typed)
 })
 
 test('serve on a port that is taken, or an address that is not here, exits with 1', async (t) => {
@@ -108,41 +144,6 @@ test('serve on a port that is taken, or an address that is not here, exits with 
     stderr: 'echo-node: 192.0.2.1 is not an address of this machine\n',
   })
   await server.kill()
-})
-
-/** A node that is in the middle of a reply, which is larger than what pipes and streams hold: nobody reads it. */
-async function stuckNode(): Promise<ChildProcessWithoutNullStreams> {
-  const node = spawn(process.execPath, [EXECUTABLE], { stdio: 'pipe', timeout: 60_000 })
-  node.stdin.on('error', () => {})
-  const lines = Array.from({ length: MANY }, (_, index) => request('tcp_echo_stats', index))
-  const large = request('echo', MANY, { echo: 'x'.repeat(1_000_000) })
-  node.stdin.write(`${[INIT, large, ...lines].join('\n')}\n`)
-  await once(node.stdout, 'readable')
-  await until('the reply has begun', () => node.stdout.readableLength > 10_000)
-  return node
-}
-
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  test(`the node at ${signal}: it takes no more, writes what it has to say, and exits with 0`, async (t) => {
-    const node = await stuckNode()
-    const exit = once(node, 'exit')
-    node.kill(signal)
-    const lines = (await text(node.stdout)).split('\n')
-    t.is(lines.pop(), '')
-    const replies = lines.map((line) => (JSON.parse(line) as { body: { msg_id: number } }).body.msg_id)
-    t.deepEqual(replies, [...replies.keys()])
-    t.true(replies.length < MANY)
-    t.deepEqual(await exit, [0, null])
-  })
-}
-
-test('a second signal ends the node though its replies are not read', async (t) => {
-  const node = await stuckNode()
-  const exit = once(node, 'exit')
-  const asking = setInterval(() => node.kill('SIGTERM'), 50)
-  const [code, signal] = (await within('the end of the node', exit)) as [number | null, string | null]
-  clearInterval(asking)
-  t.deepEqual([code, signal], [null, 'SIGTERM'])
 })
 
 test('a reader that takes its time gets every reply before the node ends', async (t) => {
@@ -170,16 +171,6 @@ test('the node ends when nobody reads its replies any more', async (t) => {
   t.is(await complaint, '')
 })
 
-test('the node says in one line that its output cannot be written', async (t) => {
-  const full = openSync('/dev/full', 'w')
-  const node = spawn(process.execPath, [EXECUTABLE], { stdio: ['pipe', full, 'pipe'], timeout: 60_000 })
-  closeSync(full)
-  node.stdin!.end(`${INIT}\n`)
-  const [complaint, [code]] = await Promise.all([text(node.stderr!), once(node, 'exit') as Promise<[number]>])
-  t.regex(complaint, /^echo-node: cannot write replies: .*ENOSPC.*\n$/)
-  t.is(code, 1)
-})
-
 test('reports that nobody reads are counted, not kept', async (t) => {
   const node = spawn(process.execPath, [EXECUTABLE], { stdio: 'pipe', timeout: 60_000 })
   node.stdin.end(`${'x\n'.repeat(40_000)}${INIT}\n`)
@@ -187,7 +178,7 @@ test('reports that nobody reads are counted, not kept', async (t) => {
   await once(node.stdout, 'data')
   const reports = (await text(node.stderr)).trimEnd().split('\n')
   t.true(reports.length < 20_000)
-  t.regex(reports.at(-1)!, /^echo-node: \d+ more lines, left out as nobody read them$/)
+  t.regex(reports.at(-1)!, /^echo-node: \d+ more lines, left out because nobody read them$/)
 })
 
 test('input and output may be files', async (t) => {

@@ -12,38 +12,38 @@ export interface StartOptions {
    * The IPv4 address to listen on, in dotted decimal form. `'0.0.0.0'` is every address of the machine.
    * @default '127.0.0.1', which only this machine can reach
    */
-  host?: string
+  host?: string | undefined
   /**
    * How many connections may wait to be accepted: the backlog of listen(2), 1 to 2,147,483,647. Linux limits it to
    * `net.core.somaxconn`.
    * @default 511
    */
-  backlog?: number
+  backlog?: number | undefined
   /**
    * How many connections may be open at once, 1 to 4,294,967,295. Connections over the limit are accepted, ended at once,
    * and counted as `rejectedConnections`. Those of `send` count too.
    * @default no limit except that of descriptors; without free descriptors clients wait in the backlog
    */
-  maxConnections?: number
+  maxConnections?: number | undefined
   /**
    * Closes idle connections after this time, in milliseconds, 0 to 4,294,967,295; at most a sixteenth of it late. 0 turns
    * it off.
    * @default 0
    */
-  idleTimeout?: number
+  idleTimeout?: number | undefined
   /**
    * How long the I/O thread polls for the next event before it sleeps, in microseconds, 0 to 1,000,000. Polling lowers
    * the latency of a few busy connections, and stops by itself while it brings nothing. 0 turns it off. It is always off
    * where the process may use only one CPU.
    * @default 50
    */
-  busyPoll?: number
+  busyPoll?: number | undefined
   /**
    * How many I/O threads share the connections, 1 to 64. The first one accepts connections and deals them out in turn.
    * One thread uses a whole core at about 200,000 messages per second; more threads help only where there are more cores.
    * @default 1
    */
-  threads?: number
+  threads?: number | undefined
 }
 
 /** How to send. */
@@ -53,12 +53,12 @@ export interface SendOptions {
    * connection is reset, and the promise rejects with `ETIMEDOUT`.
    * @default 4000
    */
-  timeout?: number
+  timeout?: number | undefined
   /**
    * Aborts the send: the connection is reset, and the promise rejects with an `AbortError`. If one signal serves more
    * than ten sends at once, call `events.setMaxListeners(0, signal)`, or Node.js warns of a leak.
    */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** How to stop. */
@@ -68,7 +68,7 @@ export interface StopOptions {
    * are cut off.
    * @default 1000
    */
-  timeout?: number
+  timeout?: number | undefined
 }
 
 const MAX_PORT = 65_535

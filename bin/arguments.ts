@@ -1,70 +1,96 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 
-/** Arguments that cannot be followed; the message is one line for the user. */
+/** Arguments that make no sense. The message is one line for the user. */
 export class UsageError extends Error {}
 
-/** The arguments of `serve` as they were typed. */
+/** The options of `serve`, as they were typed. */
 export interface ServeArguments {
   port?: string
   host?: string
   'max-connections'?: string
   'idle-timeout'?: string
-  json?: boolean
+  threads?: string
+  json?: true
 }
 
 /** What `--help` prints. */
 export const HELP = `Usage:
-  echo-node                 a Maelstrom node: requests on stdin, replies on stdout, one JSON object a line
-  echo-node serve [...]     an echo server, until SIGINT or SIGTERM
+  echo-node                 a Maelstrom node: requests on stdin, replies on stdout, one JSON object per line
+  echo-node serve [...]     an echo server, until SIGINT, SIGTERM or SIGHUP
 
 Options of serve:
-  --port N                  port to listen on, 0 for any free one (default: 7007)
-  --host A                  IPv4 address to listen on (default: 127.0.0.1, which is this machine only)
-  --max-connections N       connections served at once; more are turned away (default: no limit)
-  --idle-timeout S          seconds after which a silent connection is closed (default: 0, never)
-  --json                    print what happens as JSON, one object a line
+  -p, --port N              port to listen on; 0 takes any free port (default: 7007)
+  --host A                  IPv4 address to listen on (default: 127.0.0.1, only this machine)
+  --max-connections N       connections open at once; more are rejected (default: no limit)
+  --idle-timeout D          close connections that are idle for this time (default: 0, never)
+  --threads N               I/O threads (default: 1)
+  --json                    print events as JSON, one object per line: listening, then stopped or failed
 
 Others:
-  -h, --help                print this
+  -h, --help                print this help
   -v, --version             print the version
+
+Durations (D) are 500ms, 30s, 2m, or a number of milliseconds.
+A stop signal ends serve after the data under way was echoed. A second one, half a second later or more, ends it at once.
 `
 
 const OPTIONS = {
-  port: { type: 'string' },
+  port: { type: 'string', short: 'p' },
   host: { type: 'string' },
   'max-connections': { type: 'string' },
   'idle-timeout': { type: 'string' },
+  threads: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const
 
-/** What the arguments ask for. Throws a `UsageError` if that is nothing this command does. */
+/** What the arguments ask for. Throws a `UsageError` if they make no sense. */
 export function readArguments(args: string[]): ServeArguments | 'node' | 'help' | 'version' {
-  const { values, positionals } = parse(args)
-  const { help, version: wantsVersion, ...options } = values
-  if (help) return 'help'
-  if (wantsVersion) return 'version'
+  // Not strict: the messages of strict parsing are about syntax, and cannot take a value such as -1.
+  const { tokens, positionals } = parseArgs({ args, options: OPTIONS, strict: false, tokens: true })
+  const options: Record<string, string | true> = {}
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue
+    const { name, rawName, value } = token
+    if (!Object.hasOwn(OPTIONS, name)) throw new UsageError(`unknown option ${rawName}, see --help`)
+    const takesValue = OPTIONS[name as keyof typeof OPTIONS].type === 'string'
+    if (takesValue && value === undefined) throw new UsageError(`${rawName} needs a value`)
+    if (!takesValue && value !== undefined) throw new UsageError(`${rawName} takes no value`)
+    options[name] = value ?? true
+  }
+  if (options['help']) return 'help'
+  if (options['version']) return 'version'
   const [command, extra] = positionals
-  if (extra !== undefined) throw new UsageError(`expected one command at most, got also ${JSON.stringify(extra)}`)
+  if (extra !== undefined) throw new UsageError(`only one command is possible, got also ${JSON.stringify(extra)}`)
   if (command === 'serve') return options
-  if (command !== undefined) throw new UsageError(`expected the command serve, got ${JSON.stringify(command)}`)
+  if (command !== undefined) throw new UsageError(`the command must be serve, got ${JSON.stringify(command)}`)
   const [stray] = Object.keys(options)
-  if (stray !== undefined) throw new UsageError(`--${stray} goes with the command serve: echo-node serve --${stray} …`)
+  if (stray !== undefined) throw new UsageError(`--${stray} needs the command serve: echo-node serve --${stray} …`)
   return 'node'
 }
 
-function parse(args: string[]): ReturnType<typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>> {
-  try {
-    return parseArgs({ args, options: OPTIONS, allowPositionals: true })
-  } catch (error) {
-    // Only the first sentence: the rest is about syntax that this command has no use for.
-    throw new UsageError((error as Error).message.split(/\.?\s*\n|\. /, 1)[0])
-  }
+/** The number that an option was given as text. Its range is checked by the API. */
+export function number(name: string, text: string | undefined): number | undefined {
+  if (text === undefined || /^-?\d+(\.\d+)?$/.test(text)) return text === undefined ? undefined : Number(text)
+  throw new UsageError(`--${name} must be a number, got ${JSON.stringify(text)}`)
 }
 
-/** The version of the package this file belongs to. */
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 }
+
+/** The milliseconds of a duration such as 30s. */
+export function duration(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const [, value, unit = 'ms'] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text) ?? []
+  // Rounded to what a fraction cannot mean: 1.1 times 60,000 is 66,000.00000000001.
+  const milliseconds = Math.round(Number(value) * UNITS[unit]! * 1e6) / 1e6
+  if (Number.isInteger(milliseconds)) return milliseconds
+  const examples = 'in whole milliseconds, such as 500ms, 30s or 2m'
+  throw new UsageError(`--${name} must be a duration ${examples}, got ${JSON.stringify(text)}`)
+}
+
+/** The version of this package. */
 export function version(): string {
   const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   return (JSON.parse(manifest) as { version: string }).version

@@ -6,6 +6,7 @@ const tooOld = nodeTooOld()
 if (tooOld === undefined) {
   void import('./command.ts')
 } else {
+  process.stderr.on('error', () => {})
   process.stderr.write(`echo-node: ${tooOld}\n`)
   process.exitCode = 1
 }

@@ -1,37 +1,84 @@
+import { constants } from 'node:os'
+
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+/** Milliseconds. npm, `timeout` and process managers send a signal twice, or two different ones. */
+const SAME_REQUEST = 500
+
 /**
- * Calls back at the first SIGINT or SIGTERM, so that the process can end in order. The next one does what it does to any
- * process: kills it.
+ * Calls back at the first stop signal, so that the process can drain. More signals within half a second belong to the
+ * same request. A later one ends the process at once.
  */
-export function onEndSignal(end: () => void): void {
-  const signals = ['SIGINT', 'SIGTERM'] as const
-  const first = (): void => {
-    for (const signal of signals) process.off(signal, first)
-    end()
+export function onStopSignal(stop: () => void): void {
+  let firstAt: number | undefined
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (firstAt === undefined) {
+      firstAt = performance.now()
+      stop()
+    } else if (performance.now() - firstAt > SAME_REQUEST) {
+      process.removeAllListeners(signal)
+      process.kill(process.pid, signal)
+      // Still alive: for process 1 of a container the kernel ignores signals without a handler.
+      process.exit(128 + constants.signals[signal])
+    }
   }
-  for (const signal of signals) process.on(signal, first)
+  for (const signal of STOP_SIGNALS) process.on(signal, onSignal)
 }
 
-let full = false
+/** Whether a write failed because its reader is gone. That is how many programs end, and nothing to complain about. */
+export function isReaderGone({ code, syscall }: NodeJS.ErrnoException): boolean {
+  // A terminal that was closed answers EIO.
+  return code === 'EPIPE' || code === 'ECONNRESET' || (code === 'EIO' && syscall === 'write' && process.stdout.isTTY)
+}
+
+/** Writes to stdout. If that fails, the process ends with a line on stderr, except that it goes on without a reader. */
+export function print(text: string): void {
+  if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', onOutputError)
+  process.stdout.write(text)
+}
+
+/**
+ * Ends the process when all output is written. If it were left to end by itself, a stop signal sent twice could kill it:
+ * Node.js gives up its signal handlers before the process is gone.
+ */
+export async function exit(): Promise<never> {
+  const streams = hasReported ? [process.stdout, process.stderr] : [process.stdout]
+  for (const stream of streams) await new Promise((resolve) => stream.write('', resolve))
+  return process.exit()
+}
+
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (isReaderGone(error)) return
+  report(`cannot write to stdout: ${error.message}`)
+  process.exit(1)
+}
+
+let hasReported = false
+let isFull = false
 let leftOut = 0
 
 /**
- * Writes one line to stderr. While nobody reads stderr lines are counted instead, so that memory does not grow with
- * every malformed request.
+ * Writes one line to stderr, with control characters escaped. While nobody reads stderr, lines are only counted, so that
+ * memory does not grow with them.
  */
 export function report(line: string): void {
-  if (full) {
+  if (isFull) {
     leftOut++
     return
   }
-  if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => {})
-  full = !process.stderr.write(`echo-node: ${line}\n`)
-  if (full) process.stderr.once('drain', resume)
+  if (!hasReported) process.stderr.on('error', () => {})
+  hasReported = true
+  isFull = !process.stderr.write(`echo-node: ${line.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}\n`)
+  if (isFull) process.stderr.once('drain', resume)
+}
+
+function escaped(character: string): string {
+  return `\\u{${character.codePointAt(0)!.toString(16)}}`
 }
 
 function resume(): void {
-  full = false
+  isFull = false
   if (leftOut === 0) return
   const count = leftOut
   leftOut = 0
-  report(`${count} more lines, left out as nobody read them`)
+  report(`${count} more lines, left out because nobody read them`)
 }

@@ -1,58 +1,53 @@
-import { EchoServer, type Stats } from '../index.ts'
-import { UsageError, type ServeArguments } from './arguments.ts'
-import { onEndSignal } from './process.ts'
+import { EchoServer, type Stats, type SystemError } from '../index.ts'
+import { duration, number, UsageError, type ServeArguments } from './arguments.ts'
+import { onStopSignal, print } from './process.ts'
 
 const DEFAULT_PORT = 7007
 const LIVE_INTERVAL = 1000
 const CLEAR_LINE = '\r\u001b[K'
 
-/** Runs an echo server until a signal ends it: drains it, then prints the totals. */
+/** Runs an echo server until a signal stops it. Then it prints the totals. */
 export async function serve(args: ServeArguments): Promise<void> {
   const server = new EchoServer()
-  const ended = new Promise<void>((resolve) => onEndSignal(resolve))
-  // Whoever read the output may go; the server stays.
-  process.stdout.on('error', () => {})
+  const closed = new Promise<Error | undefined>((resolve) => server.once('close', resolve))
+  onStopSignal(() => void server.stop())
   listen(server, args)
-  const live = args.json || !process.stdout.isTTY ? undefined : showLive(server)
-  await ended
-  clearInterval(live)
-  await server.stop()
-  const stats = server.stats()
-  if (args.json) printJson({ event: 'stopped', ...stats })
-  else process.stdout.write(`${live === undefined ? '' : CLEAR_LINE}${totals(stats)}\n`)
+  const isLive = !args.json && process.stdout.isTTY && process.env['TERM'] !== 'dumb'
+  const hideLive = isLive ? showLive(server) : () => {}
+  const failure = await closed
+  hideLive()
+  if (failure !== undefined) {
+    if (args.json) printJson({ event: 'failed', error: failure.message })
+    throw failure
+  }
+  if (args.json) printJson({ event: 'stopped', ...server.stats() })
+  else print(`${totals(server.stats())}\n`)
 }
 
 function listen(server: EchoServer, args: ServeArguments): void {
-  const { host = '127.0.0.1' } = args
-  const port = number(args, 'port') ?? DEFAULT_PORT
-  const maxConnections = number(args, 'max-connections')
-  const idleSeconds = number(args, 'idle-timeout')
+  const port = number('port', args.port) ?? DEFAULT_PORT
+  const options = {
+    host: args.host,
+    maxConnections: number('max-connections', args['max-connections']),
+    idleTimeout: duration('idle-timeout', args['idle-timeout']),
+    threads: number('threads', args.threads),
+  }
   try {
-    server.start(port, {
-      host,
-      ...(maxConnections !== undefined && { maxConnections }),
-      ...(idleSeconds !== undefined && { idleTimeout: Math.round(idleSeconds * 1000) }),
-    })
+    server.start(port, options)
   } catch (error) {
-    throw explain(error as NodeJS.ErrnoException, host, port)
+    throw explained(error as SystemError)
   }
   if (args.json) printJson({ event: 'listening', host: server.host, port: server.port })
-  else process.stdout.write(`echo-node listening on ${server.host}:${server.port}\n`)
+  else print(`echo-node listening on ${server.host}:${server.port}\n`)
 }
 
-function number(args: ServeArguments, name: 'port' | 'max-connections' | 'idle-timeout'): number | undefined {
-  const text = args[name]
-  if (text === undefined) return undefined
-  if (/^\d+(\.\d+)?$/.test(text)) return Number(text)
-  throw new UsageError(`--${name} must be a number, got ${JSON.stringify(text)}`)
-}
-
-/** The API's error in the words of the command. */
-function explain(error: NodeJS.ErrnoException, host: string, port: number): Error {
-  if (error.code?.startsWith('ERR_')) return new UsageError(error.message.replace(/^(options\.)?(\w+)/, optionName))
-  if (error.code === 'EADDRINUSE') return new Error(`port ${port} of ${host} is already in use`)
-  if (error.code === 'EACCES') return new Error(`listening on port ${port} of ${host} is not permitted`)
-  if (error.code === 'EADDRNOTAVAIL') return new Error(`${host} is not an address of this machine`)
+/** An error of the API in the words of the command. */
+function explained(error: SystemError): Error {
+  const { code, address, port, message } = error
+  if (code.startsWith('ERR_')) return new UsageError(message.replace(/^(options\.)?(\w+)/, optionName))
+  if (code === 'EADDRINUSE') return new Error(`port ${port} of ${address} is already in use`)
+  if (code === 'EACCES') return new Error(`listening on port ${port} of ${address} is not permitted`)
+  if (code === 'EADDRNOTAVAIL') return new Error(`${address} is not an address of this machine`)
   return error
 }
 
@@ -61,13 +56,24 @@ function optionName(_: string, __: string, name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 }
 
-function showLive(server: EchoServer): NodeJS.Timeout {
+/** Shows what happens in one line that is always the last one. Returns what ends that. */
+function showLive(server: EchoServer): () => void {
   let before = server.stats()
-  return setInterval(() => {
+  let line = ''
+  // One column less than there are: a terminal may wrap a line that fills it.
+  const draw = (): void => print(CLEAR_LINE + line.slice(0, (process.stdout.columns || 80) - 1))
+  const timer = setInterval(() => {
     const now = server.stats()
-    process.stdout.write(CLEAR_LINE + liveLine(before, now))
+    line = liveLine(before, now)
     before = now
+    draw()
   }, LIVE_INTERVAL)
+  process.stdout.on('resize', draw)
+  return () => {
+    clearInterval(timer)
+    process.stdout.off('resize', draw)
+    print(CLEAR_LINE)
+  }
 }
 
 function liveLine(before: Stats, now: Stats): string {
@@ -76,7 +82,7 @@ function liveLine(before: Stats, now: Stats): string {
 }
 
 function totals({ totalConnections, totalBytes, rejectedConnections }: Stats): string {
-  const rejected = rejectedConnections === 0 ? '' : `, ${rejectedConnections} turned away`
+  const rejected = rejectedConnections === 0 ? '' : `, ${rejectedConnections} rejected`
   return `${totalConnections} ${totalConnections === 1 ? 'connection' : 'connections'}, ${formatBytes(totalBytes)} echoed${rejected}`
 }
 
@@ -88,5 +94,5 @@ function formatBytes(bytes: number): string {
 }
 
 function printJson(event: Record<string, unknown>): void {
-  process.stdout.write(`${JSON.stringify(event)}\n`)
+  print(`${JSON.stringify(event)}\n`)
 }

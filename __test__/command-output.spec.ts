@@ -1,0 +1,121 @@
+// Wherever the output goes, and whoever reads it no more: no stack trace.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+
+import test from 'ava'
+
+import { killAll } from '../support/children.ts'
+import { EXECUTABLE } from '../support/paths.ts'
+import { INIT, run, start } from './support/command.ts'
+import { threads } from '../support/proc.ts'
+import { needing } from './support/tools.ts'
+import { until, within } from '../support/wait.ts'
+
+test.after.always(killAll)
+
+/** Runs the command by way of the shell, with its streams redirected. */
+const redirected = (args: string[], redirection: string, input = '') =>
+  within(`the end of ${args.join(' ')} ${redirection}`, run(args, input, ['sh', '-c', `exec "$0" "$@" ${redirection}`]))
+
+/** Whether a process has its I/O thread, which is to say that it listens. */
+const listens = (pid: number): boolean => threads(pid, 'echo-io').length > 0
+
+const MODES: [args: string[], input?: string][] = [
+  [['--help']],
+  [['--version']],
+  [['serve', '--port', '0']],
+  [['serve', '--port', '0', '--json']],
+  [[], `${INIT}\n`],
+]
+
+for (const [args, input] of MODES) {
+  const name = ['echo-node', ...args].join(' ')
+
+  test(`${name} with a full disk: one line on stderr, exit code 1`, async (t) => {
+    const { code, stderr } = await redirected(args, '>/dev/full', input)
+    t.regex(stderr, /^echo-node: cannot write (to stdout|replies): .*ENOSPC.*\n$/)
+    t.is(code, 1)
+  })
+
+  test(`${name} with a full disk for both: exit code 1`, async (t) => {
+    t.is((await redirected(args, '>/dev/full 2>/dev/full', input)).code, 1)
+  })
+
+  test(`${name} without a reader: silence`, async (t) => {
+    const child = spawn(process.execPath, [EXECUTABLE, ...args], { timeout: 60_000, killSignal: 'SIGKILL' })
+    const exit = once(child, 'exit')
+    child.stdout.destroy()
+    const stderr = text(child.stderr)
+    child.stdin.on('error', () => {})
+    // The other end is closed a little later than the program starts, or a little earlier.
+    child.stdin.end(input)
+    if (args[0] === 'serve') {
+      await until('it listens', () => listens(child.pid!))
+      child.kill('SIGTERM')
+    }
+    const [code] = (await within('its end', exit)) as [number]
+    t.is(await stderr, '')
+    // A node cannot do its work without a reader.
+    t.true(code === 0 || (args.length === 0 && code === 1), `exit code ${code}`)
+  })
+}
+
+for (const redirection of ['2>/dev/full', '2>&-', '>&- 2>&-', '<&- >&- 2>&-']) {
+  test(`wrong arguments with ${redirection} are still exit code 2`, async (t) => {
+    t.like(await redirected(['--wrong'], redirection), { code: 2, stdout: '', stderr: '' })
+  })
+
+  test(`a malformed request with ${redirection} does not end the node`, async (t) => {
+    const { code, stderr } = await redirected([], redirection, `nonsense\n${INIT}\nnonsense\n`)
+    t.deepEqual([code, stderr], [0, ''])
+  })
+}
+
+for (const redirection of ['>&-', '<&-', '2>&-']) {
+  test(`--help with ${redirection}`, async (t) => {
+    t.like(await redirected(['--help'], redirection), { code: 0, stderr: '' })
+  })
+}
+
+/** What serve writes to a terminal of 30 columns, until it is stopped. */
+async function onTerminal(environment: string): Promise<string> {
+  const command = `stty cols 30; exec env ${environment} "${process.execPath}" "${EXECUTABLE}" serve -p 0`
+  const terminal = spawn('script', ['-qfec', command, '/dev/null'], { timeout: 60_000, killSignal: 'SIGKILL' })
+  let output = ''
+  terminal.stdout.setEncoding('utf8').on('data', (some: string) => (output += some))
+  const exit = once(terminal, 'exit')
+  await until('it listens', () => output.includes('listening'))
+  // A live line comes each second: after two there is one, if there is to be one.
+  await until('a live line', () => output.includes('connected'), 2500).catch(() => {})
+  terminal.stdin.write('\u0003')
+  const [code] = (await within('its end', exit)) as [number]
+  if (code !== 0) throw new Error(`exit code ${code}: ${output}`)
+  return output
+}
+
+needing('script')('the live line is never wider than the terminal', async (t) => {
+  const output = await onTerminal('TERM=xterm')
+  const lines = output.split('\r\u001b[K').slice(1, -1)
+  t.true(lines.length > 0, output)
+  t.true(
+    // The terminal shows the keys that ended it.
+    lines.every((line) => line.replace(/\^C.*/, '') === '0 connected, 0 B/s; in all 0 '),
+    output,
+  )
+})
+
+needing('script')('a dumb terminal gets no live line', async (t) => {
+  const output = await onTerminal('TERM=dumb')
+  t.false(output.includes('\u001b'), output)
+  t.true(output.includes('0 connections, 0 B echoed'))
+})
+
+test('serve says nothing more to a reader that left, and serves on', async (t) => {
+  const server = start(['serve', '--port', '0'])
+  await server.line()
+  server.process.stdout.destroy()
+  t.is(await server.kill('SIGTERM'), 0)
+  t.is(server.stderr, '')
+})

@@ -1,0 +1,106 @@
+// Stop signals: the first ones drain, a later one cuts off.
+
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { constants } from 'node:os'
+import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import test from 'ava'
+
+import { killAll } from '../support/children.ts'
+import { Client } from './support/clients.ts'
+import { start } from './support/command.ts'
+import { threads } from '../support/proc.ts'
+import { Tracer } from '../support/strace.ts'
+import { MANY, stuckNode } from './support/stuck-node.ts'
+import { needing } from './support/tools.ts'
+import { until, within } from '../support/wait.ts'
+
+test.after.always(killAll)
+
+/** Longer than signals may be apart to be the same request. */
+const LATER = 600
+
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+const TOGETHER: NodeJS.Signals[][] = [
+  ...SIGNALS.map((signal) => [signal]),
+  ...SIGNALS.map((signal) => [signal, signal]),
+  ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGTERM'],
+]
+
+for (const signals of TOGETHER) {
+  test(`serve at ${signals.join(', ')}: it drains, prints the totals and exits with 0`, async (t) => {
+    const server = start(['serve', '--port', '0', '--json'])
+    const { port } = await server.json<{ port: number }>()
+    const client = await Client.connect(port)
+    t.true(await client.echo('hello'))
+    for (const signal of signals) {
+      server.process.kill(signal)
+      await sleep(5)
+    }
+    t.is(await client.end(), undefined)
+    t.like(await server.json(), { event: 'stopped', totalConnections: 1, totalBytes: 5 })
+    t.is(await server.end(), 0)
+    t.is(server.stderr, '')
+  })
+
+  test(`the node at ${signals.join(', ')}: it writes what it has to say, and exits with 0`, async (t) => {
+    const node = await stuckNode()
+    const exit = once(node, 'exit')
+    for (const signal of signals) {
+      node.kill(signal)
+      await sleep(5)
+    }
+    const lines = (await text(node.stdout)).split('\n')
+    t.is(lines.pop(), '')
+    const replies = lines.map((line) => (JSON.parse(line) as { body: { msg_id: number } }).body.msg_id)
+    t.deepEqual(replies, [...replies.keys()])
+    t.true(replies.length < MANY)
+    t.deepEqual(await exit, [0, null])
+  })
+}
+
+for (const signal of SIGNALS) {
+  test(`a later ${signal} ends the node though its replies are not read`, async (t) => {
+    const node = await stuckNode()
+    const exit = once(node, 'exit')
+    node.kill('SIGTERM')
+    await sleep(LATER)
+    node.kill(signal)
+    t.deepEqual(await within('the end of the node', exit), [null, signal])
+  })
+}
+
+/** What may make a process the first of a new process namespace; its own exit code is that of the process. */
+const UNSHARE = ['unshare', '--pid', '--fork', '--kill-child']
+const asRoot = process.getuid!() === 0 || process.env['CI'] ? needing('unshare') : test.skip
+
+asRoot('a later signal ends the node as process 1, where the kernel ignores signals without a handler', async (t) => {
+  const node = await stuckNode(UNSHARE)
+  const exit = once(node, 'exit')
+  const first = Number(readFileSync(`/proc/${node.pid}/task/${node.pid}/children`, 'utf8'))
+  process.kill(first, 'SIGTERM')
+  await sleep(LATER)
+  process.kill(first, 'SIGTERM')
+  t.deepEqual(await within('the end of the node', exit), [128 + constants.signals.SIGTERM, null])
+})
+
+needing('strace')('serve exits with 1 if the server fails, and says so', async (t) => {
+  for (const json of [[], ['--json']]) {
+    const server = start(['serve', '--port', '0', ...json])
+    await server.line()
+    const thread = await until('its I/O thread runs', () => threads(server.pid, 'echo-io')[0])
+    // More events than there is room for: the bounds check of the first one past the end panics.
+    const tracer = await Tracer.attach(
+      thread,
+      '--trace=epoll_wait',
+      '--inject=?epoll_wait,?epoll_pwait:retval=1000:when=1+',
+    )
+    t.is(await server.end(), 1)
+    await tracer.detach()
+    const error = 'the server failed: index out of bounds'
+    t.regex(server.stderr, new RegExp(`^echo-node: ${error}.*$`, 'm'))
+    if (json.length > 0) t.true((await server.line()).startsWith(`{"event":"failed","error":"${error}`))
+  }
+})
