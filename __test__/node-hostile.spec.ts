@@ -106,7 +106,7 @@ for (const [name, line, answered] of MONSTERS) {
     for (let count = 0; count < 2; count++) await victim.child.line()
     for (let count = 0; count < 3; count++) {
       victim.child.process.stdin.write(`${line}\n`)
-      if (answered) t.is((await victim.child.json<Reply>()).body.in_reply_to, 2)
+      if (answered) t.is((await victim.child.json<Reply>(PATIENCE)).body.in_reply_to, 2)
     }
     t.is((await victim.child.ask<Reply>(request('tcp_echo_stats', 3))).body.type, 'tcp_echo_stats_ok')
     t.log(`${Math.round(victim.peak)} MiB`)

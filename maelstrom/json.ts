@@ -8,6 +8,8 @@ const COMMA = 0x2c
 const COLON = 0x3a
 const BACKSLASH = 0x5c
 const SPACE = 0x20
+const SLASH = 0x2f
+const LETTER_U = 0x75
 
 /** The value of a JSON text; undefined if the text is not JSON. */
 export function parse(text: string): unknown {
@@ -65,7 +67,9 @@ export function respace(json: Buffer): Buffer {
     const byte = json[at]!
     if (byte === QUOTE) {
       const end = endOfString(json, at)
-      length += writeString(json.subarray(at, end), out, length)
+      length += hasLongEscape(json, at, end)
+        ? out.write(JSON.stringify(JSON.parse(json.toString('utf8', at, end))), length)
+        : json.copy(out, length, at, end)
       at = end
       continue
     }
@@ -76,9 +80,14 @@ export function respace(json: Buffer): Buffer {
   return out.subarray(0, length)
 }
 
-function writeString(literal: Buffer, out: Buffer, at: number): number {
-  if (!literal.includes(BACKSLASH)) return literal.copy(out, at)
-  return out.write(JSON.stringify(JSON.parse(literal.toString())), at)
+/** Whether the string at `start` has escapes that may be unnecessary. All others are necessary, and short. */
+function hasLongEscape(json: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) {
+    if (json[at] !== BACKSLASH) continue
+    const escaped = json[++at]
+    if (escaped === LETTER_U || escaped === SLASH) return true
+  }
+  return false
 }
 
 function isKey(name: string, literal: Buffer): boolean {
