@@ -73,7 +73,9 @@ for (const threads of [1, 2]) {
     // Longer than the timeout: time has to pass while nobody is served.
     await sleep(1500)
     server.process.kill('SIGCONT')
-    t.true((await Promise.all(clients.map((client) => client.echo('after')))).every(Boolean))
+    const expected = 'beforemeanwhile'
+    await until('all are served', () => clients.every(({ bytes, closed }) => closed || bytes === expected.length))
+    t.true(clients.every((client) => client.received.toString() === expected))
     await Promise.all(clients.map((client) => client.close()))
     t.is(await server.kill('SIGTERM'), 0)
   })
