@@ -1,14 +1,17 @@
 // Stop signals: the first ones drain, a later one cuts off.
 
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { constants } from 'node:os'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { constants, tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import test from 'ava'
 
-import { killAll } from '../support/children.ts'
+import { Child, killAll } from '../support/children.ts'
+import { EXECUTABLE } from '../support/paths.ts'
 import { Client } from './support/clients.ts'
 import { start } from './support/command.ts'
 import { threads } from '../support/proc.ts'
@@ -72,6 +75,27 @@ for (const signal of SIGNALS) {
   })
 }
 
+needing('script')('serve drains and exits with 0 when its terminal is closed', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'echo-node-'))
+  t.teardown(() => rm(directory, { recursive: true }))
+  const at = (name: string): string => join(directory, name)
+  // The shell survives the terminal, and its child has the signal that it ignores.
+  const command = `trap "" HUP; "${process.execPath}" "${EXECUTABLE}" serve -p 0 2>${at('stderr')}; echo $? >${at('code')}`
+  const terminal = new Child(['script', '-qfec', command, '/dev/null'])
+  await terminal.line()
+  const shell = childrenOf(terminal.pid)[0]!
+  const server = await until('the server runs', () => childrenOf(shell)[0])
+  await terminal.kill()
+  process.kill(server, 'SIGHUP')
+  await until('it has ended', () => existsSync(at('code')) && readFileSync(at('code'), 'utf8') !== '')
+  t.is(readFileSync(at('stderr'), 'utf8'), '')
+  t.is(readFileSync(at('code'), 'utf8'), '0\n')
+})
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)
+}
+
 /** What may make a process the first of a new process namespace; its own exit code is that of the process. */
 const UNSHARE = ['unshare', '--pid', '--fork', '--kill-child']
 const asRoot = process.getuid!() === 0 || process.env['CI'] ? needing('unshare') : test.skip
@@ -79,7 +103,7 @@ const asRoot = process.getuid!() === 0 || process.env['CI'] ? needing('unshare')
 asRoot('a later signal ends the node as process 1, where the kernel ignores signals without a handler', async (t) => {
   const node = await stuckNode(UNSHARE)
   const exit = once(node, 'exit')
-  const first = Number(readFileSync(`/proc/${node.pid}/task/${node.pid}/children`, 'utf8'))
+  const first = childrenOf(node.pid!)[0]!
   process.kill(first, 'SIGTERM')
   await sleep(LATER)
   process.kill(first, 'SIGTERM')

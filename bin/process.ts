@@ -1,3 +1,4 @@
+import { closeSync, fstatSync } from 'node:fs'
 import { constants } from 'node:os'
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -43,7 +44,18 @@ export function print(text: string): void {
 export async function exit(): Promise<never> {
   const streams = hasReported ? [process.stdout, process.stderr] : [process.stdout]
   for (const stream of streams) await new Promise((resolve) => stream.write('', resolve))
+  closeTerminals()
   return process.exit()
+}
+
+/**
+ * Node.js restores the settings of its terminals when it exits, and aborts if a terminal is gone. It passes over closed
+ * descriptors, and there is nothing to restore.
+ */
+function closeTerminals(): void {
+  for (const descriptor of [0, 1, 2]) {
+    if (fstatSync(descriptor).isCharacterDevice()) closeSync(descriptor)
+  }
 }
 
 function onOutputError(error: NodeJS.ErrnoException): void {
