@@ -382,3 +382,16 @@ test('sends that are cut off reject with an error each', async (t) => {
   t.is(new Set(errors).size, errors.length)
   t.true(errors.every(({ address, syscall }) => address === '127.0.0.1' && syscall.length > 0))
 })
+
+test.serial('fake timers that a test installs do not matter', async (t) => {
+  const { setInterval, clearInterval } = globalThis
+  Object.assign(globalThis, { setInterval: fail, clearInterval: fail })
+  try {
+    const server = new EchoServer()
+    server.start()
+    t.is((await server.send('hello')).echoed, 'hello')
+    await server.stop()
+  } finally {
+    Object.assign(globalThis, { setInterval, clearInterval })
+  }
+})

@@ -200,7 +200,7 @@ test('what cannot be answered is reported on stderr, and skipped', async (t) => 
   )
   t.deepEqual(stderr.trimEnd().split('\n'), [
     'echo-node: malformed: a line must be a JSON object, got ""',
-    String.raw`echo-node: malformed: a line must be a JSON object, got "nonsense\u0007\u009b31m"`,
+    String.raw`echo-node: malformed: a line must be a JSON object, got "nonsense\u0007\u{9b}31m"`,
     'echo-node: malformed: a line must be a JSON object, got "[1]"',
     'echo-node: malformed: body must be an object, got nothing',
     'echo-node: malformed: cannot reply: msg_id must be an integer within 2^53, got 9007199254740992',

@@ -76,6 +76,8 @@ const MAX_INT32 = 0x7fff_ffff
 const MAX_UINT32 = 0xffff_ffff
 const SECOND_IN_MICROSECONDS = 1_000_000
 const MAX_THREADS = 64
+/** The masks of networks without a broadcast address (RFC 3021). */
+const SMALLEST_NETWORKS = new Set(['255.255.255.254', '255.255.255.255'])
 
 /** The port and the options of `start`, checked, with their defaults. */
 export function startOptions(port: unknown, options: unknown) {
@@ -164,15 +166,21 @@ function isMulticast(host: string): boolean {
 
 /** bind(2) accepts the broadcast addresses of this machine's networks, but nobody can connect to them. */
 function isBroadcast(host: string): boolean {
-  const isOf = ({ family, address, netmask }: NetworkInterfaceInfo): boolean => {
-    if (family !== 'IPv4') return false
-    const hostBits = ~toNumber(netmask)
-    // Networks of one or two addresses have none for broadcast (RFC 3021).
-    return hostBits > 1 && toNumber(host) === (toNumber(address) | hostBits)
+  const number = toNumber(host)
+  // All others end with two bits set. Asking for the interfaces takes a descriptor.
+  if ((number & 0b11) !== 0b11) return false
+  const isOf = ({ family, address, netmask }: NetworkInterfaceInfo): boolean =>
+    family === 'IPv4' && !SMALLEST_NETWORKS.has(netmask) && number === (toNumber(address) | ~toNumber(netmask))
+  return host === '255.255.255.255' || Object.values(interfaces()).some((infos) => infos?.some(isOf))
+}
+
+/** The network interfaces, or none if there is no descriptor or no permission to ask for them. */
+function interfaces(): ReturnType<typeof networkInterfaces> {
+  try {
+    return networkInterfaces()
+  } catch {
+    return {}
   }
-  // Asking costs system calls, which the usual hosts need not pay.
-  if (host === '127.0.0.1' || host === '0.0.0.0') return false
-  return host === '255.255.255.255' || Object.values(networkInterfaces()).some((infos) => infos?.some(isOf))
 }
 
 /** An IPv4 address as a signed number of 32 bits. */

@@ -5,7 +5,7 @@ import { countElements, parse, rawMember } from './json.ts'
 /** A parsed JSON object. */
 type JsonObject = Readonly<Record<string, unknown>>
 
-/** The error codes of Maelstrom that this node uses. With 0 it is not known whether the request was carried out. */
+/** The error codes of Maelstrom that this node uses. After a timeout it is unknown whether the request was carried out. */
 export const ErrorCode = {
   timeout: 0,
   notSupported: 10,
@@ -20,9 +20,8 @@ export const ErrorCode = {
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode]
 
 /**
- * Milliseconds from reading a request to its reply, at most. The node promises 4 s, and keeps the rest for
- * writing thousands of replies on a busy machine.
- * Maelstrom's clients give up after 5 s.
+ * Milliseconds that a request may take after it was read. The node promises a reply within 4 s: the rest is for writing
+ * thousands of replies on a busy machine. Maelstrom's clients give up after 5 s.
  */
 export const DEADLINE = 3500
 
@@ -77,14 +76,13 @@ export function timedOut(): Reply {
   return errorReply(ErrorCode.timeout, `not done within ${DEADLINE / 1000} s`)
 }
 
-/** What the API's error codes are in Maelstrom's. All others are crashes. */
+/** Maelstrom's codes for errors of the API. All others are crashes. */
 const CODES: Readonly<Record<string, ErrorCode>> = {
   ERR_INVALID_ARG_TYPE: ErrorCode.malformedRequest,
   ERR_INVALID_ARG_VALUE: ErrorCode.malformedRequest,
   ERR_OUT_OF_RANGE: ErrorCode.malformedRequest,
   ERR_SERVER_ALREADY_LISTEN: ErrorCode.preconditionFailed,
   ERR_SERVER_NOT_RUNNING: ErrorCode.preconditionFailed,
-  ETIMEDOUT: ErrorCode.timeout,
 }
 
 /** An error of the API as a reply. */
@@ -166,15 +164,14 @@ function formatValue(value: Value): string {
   return typeof value === 'number' ? String(value) : value.json
 }
 
-/** A value for an error text: as JSON, so that its type is seen, without control characters, and short. */
+/** A value for an error text: as JSON, so that its type is seen, and short. */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
   // Cut before it is quoted: it may be megabytes long.
   const cut = typeof value === 'string' && value.length > SHOWN_LENGTH
   const json = JSON.stringify(cut ? value.slice(0, SHOWN_LENGTH) : value)
-  const printable = json.replace(/[\u007f-\u009f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`)
-  return cut ? `${printable}…` : printable
+  return cut ? `${json}…` : json
 }
 
 function isReply(body: JsonObject): boolean {
