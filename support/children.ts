@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline'
 
 import { execa } from 'execa'
 
+import { locate } from './programs.ts'
 import { within } from './wait.ts'
 
 /** A program and its arguments. */
@@ -12,12 +13,15 @@ export type Command = readonly string[]
 
 const alive = new Set<Child>()
 
+// By its path: not every child has the PATH of this process. Only Linux has it.
+const SETPRIV = process.platform === 'linux' ? locate('setpriv') : undefined
+
 /**
  * What to give to execa so that Linux kills the program with the process that started it, even if that one ends by
  * SIGKILL.
  */
 export function mortal(command: Command): [file: string, args: string[]] {
-  const [file, ...args] = process.platform === 'linux' ? ['setpriv', '--pdeathsig', 'KILL', '--', ...command] : command
+  const [file, ...args] = SETPRIV === undefined ? command : [SETPRIV, '--pdeathsig', 'KILL', '--', ...command]
   return [file!, args]
 }
 

@@ -10,7 +10,7 @@ export async function until<T>(what: string, probe: () => T | Promise<T>, limit 
   for (;;) {
     const value = await probe()
     if (value) return value
-    if (Date.now() > end) throw new Error(`waited ${limit} ms in vain until ${what}; last: ${String(value)}`)
+    if (Date.now() > end) throw new Error(`waited ${limit} ms until ${what}, got ${String(value)}`)
     await sleep(INTERVAL)
   }
 }
