@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the addon for one target into artifacts/: npm run build:target -- <triple>
 #
-# zig links, so that every machine can build for every other, and so that a glibc binary asks for no newer glibc than
+# zig links, so that every machine can build for every other, and so that a glibc binary needs no newer glibc than
 # Node.js 20 itself. The standard library is the toolchain's if it has one for the target (rustup target add <triple>);
 # else it is built from the source in Debian's rust-web-src, with the compiler it belongs to.
 set -eu
@@ -13,7 +13,7 @@ triple=${1:?usage: npm run build:target -- <triple>}
 case $triple in
   x86_64-unknown-linux-gnu | aarch64-unknown-linux-gnu) zig_triple=$triple.$GLIBC ;;
   x86_64-unknown-linux-musl | aarch64-unknown-linux-musl) zig_triple=$triple ;;
-  *) echo "no such target: $triple; package.json lists them under napi.targets" >&2 && exit 2 ;;
+  *) echo "unknown target: $triple; package.json lists them under napi.targets" >&2 && exit 2 ;;
 esac
 cd "$(dirname "$0")/.."
 

@@ -1,5 +1,5 @@
 /**
- * Rehearses a release: publishes a staged copy to a registry that only lives as long as this, then does what a user does,
+ * Rehearses a release: publishes a staged copy to a registry of its own, then does what a user does,
  * in an empty directory, with an empty cache and no compiler. Changes nothing in the checkout.
  */
 

@@ -47,7 +47,7 @@ async function copyBinaries(destination: string): Promise<string[]> {
       if (suffix === undefined || suffixes.has(suffix)) continue
       const path = at(join(folder, file))
       if ((await stat(path)).mtimeMs < sourceTime) {
-        console.log(`${folder}/${file} is older than crate/src and left out`)
+        console.log(`${folder}/${file} is left out: it is older than crate/src`)
         continue
       }
       await cp(path, join(destination, file))

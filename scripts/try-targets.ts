@@ -17,11 +17,11 @@ import { RUNNERS, type Runner } from './targets/runners.ts'
 const CHECK = at('scripts/rehearsal/consumer/check.mjs')
 const GLIBC_FLOOR = 28
 
-/** Throws if a binary asks for a newer glibc 2 than it may. */
+/** Throws if a binary needs a newer glibc 2 than it may. */
 async function checkGlibc(binary: string): Promise<string> {
   const symbols = await run(['readelf', '--dyn-syms', '--wide', binary], { cwd: '/' })
   const newest = Math.max(0, ...[...symbols.matchAll(/GLIBC_2\.(\d+)/g)].map(([, minor]) => Number(minor)))
-  if (newest > GLIBC_FLOOR) throw new Error(`${binary} needs glibc 2.${newest}, newer than 2.${GLIBC_FLOOR}`)
+  if (newest > GLIBC_FLOOR) throw new Error(`${binary} must need glibc 2.${GLIBC_FLOOR} or older, got 2.${newest}`)
   return newest === 0 ? 'no glibc' : `glibc 2.${newest}`
 }
 

@@ -1,4 +1,4 @@
-// The node under Maelstrom's rules, where Maelstrom itself cannot be had.
+// The node under Maelstrom's rules, without Maelstrom itself.
 
 import { isDeepStrictEqual } from 'node:util'
 
@@ -107,7 +107,7 @@ test('the harness accepts what Maelstrom accepts, and nothing else', (t) => {
   for (const line of ['', 'log', '[]', 'null']) t.throws(() => readReply(line), undefined, line)
 })
 
-test('the harness hears nothing more of a node that breaks a rule, and gives up a client that waits in vain', async (t) => {
+test('the harness hears nothing more from a node that breaks a rule, and gives up a client that gets no reply', async (t) => {
   // Answers init in order, the first echo with a line of log before it, the second not at all.
   const rogue = `
     const reply = (src, body) => console.log(JSON.stringify({ src: 'n0', dest: src, body: { ...body, msg_id: 0 } }))

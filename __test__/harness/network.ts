@@ -57,7 +57,7 @@ export class Network {
     return client !== undefined && !client.closed && client.take(message)
   }
 
-  /** Ends the nodes without a warning. What has ended before has crashed. */
+  /** Kills the nodes. One that ended before has crashed. */
   async kill(): Promise<void> {
     await Promise.all([...this.nodes.values()].map((node) => node.kill()))
   }
@@ -110,9 +110,9 @@ class Node {
     try {
       const message = readReply(line)
       if (message.src !== this.#id) throw new Error(`sent as ${message.src}`)
-      if (!this.#network.toClient(message)) throw new Error(`nobody at ${message.dest} waits for it`)
+      if (!this.#network.toClient(message)) throw new Error(`nobody at ${message.dest} is waiting for it`)
     } catch (error) {
-      // Maelstrom's reader of this node dies of it: nothing of it is heard any more.
+      // Maelstrom's reader of this node stops here: it hears nothing more from the node.
       this.#deaf = true
       this.#violation(`${(error as Error).message}: ${line.slice(0, 200)}`)
     }
@@ -129,7 +129,7 @@ export class Client {
   readonly #network: Network
   #nextMsgId = 0
   #waiting: { msgId: number; answer: (body: Record<string, unknown>) => void } | undefined
-  /** It waited in vain once: Maelstrom gives such a client up. */
+  /** It once got no reply in time: Maelstrom gives up such a client. */
   closed = false
 
   constructor(id: string, network: Network) {
@@ -157,7 +157,7 @@ export class Client {
     return judge(reply)
   }
 
-  /** Takes a reply. False if it waits for none, or for another one. */
+  /** Takes a reply. False if it waits for another one, or for none. */
   take({ body }: Message): boolean {
     if (this.#waiting?.msgId !== body['in_reply_to']) return false
     this.#waiting!.answer(body)

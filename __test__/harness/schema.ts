@@ -1,4 +1,4 @@
-// Maelstrom's schemas, which are closed: a message with a key too many breaks the rules as much as one with a key too few.
+// Maelstrom's schemas. They are closed: an extra key breaks the rules as much as a missing one.
 
 /** A message as it is on the wire. */
 export interface Message {
@@ -27,7 +27,7 @@ const BODIES: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
   tcp_echo_stats_ok: { total_connections: isInteger, total_bytes: isInteger },
 }
 
-/** Reads a line that a node has written. Throws what is wrong with it. */
+/** Reads a line that a node has written. Throws if it breaks a rule. */
 export function readReply(line: string): Message {
   const message = JSON.parse(line) as Message
   closed(message, ENVELOPE, { id: isInteger })

@@ -47,7 +47,7 @@ export async function strike(fault: Fault): Promise<Outcome> {
   const thread = await ioThread()
   const bystander = await served(port)
   const { clients, injected } = await clientsUnderFault(fault, thread, port)
-  // Whoever is left goes on, and who comes now is served.
+  // Those who are left are still served, and so are new clients.
   clients.push(bystander, await served(port))
   const survivors = await surviving(clients)
   const idleCpu = await cpuUse(thread)
@@ -87,7 +87,7 @@ async function surviving(clients: Client[]): Promise<number> {
   return answers.filter(Boolean).length
 }
 
-/** Waits until descriptors and threads are what they were; if they never are, the difference. */
+/** Waits until descriptors and threads are as before. Returns what is left over. */
 export async function leftBehind(before: { descriptors: number; threads: number }) {
   const difference = () => ({
     descriptors: descriptors() - before.descriptors,

@@ -1,4 +1,4 @@
-// Lines that a node may be sent by someone who means no good, each with what has to be answered.
+// Lines that a hostile client may send, each with the reply that it must get.
 
 import { array, constant, constantFrom, double, integer, jsonValue, oneof, string, tuple } from 'fast-check'
 import type { Arbitrary } from 'fast-check'

@@ -13,7 +13,7 @@ export interface Report {
   served: number
 }
 
-/** How many of the connections are in the making at once. */
+/** How many connections are opened at once. */
 const WIDTH = 100
 
 function say(report: Report): void {

@@ -6,7 +6,7 @@ import { createServer, type AddressInfo } from 'node:net'
 const [host = '127.0.0.1', port = '0'] = process.argv.slice(2)
 
 const server = createServer((socket) => {
-  // A broken connection ends there, and concerns nobody else.
+  // An error ends this connection only.
   socket.on('error', () => socket.destroy())
   socket.pipe(socket)
 })

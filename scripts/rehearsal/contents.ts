@@ -42,7 +42,7 @@ export async function judge(tarball: string, tools: string): Promise<void> {
 /** Throws if two values differ. */
 export function expectSame(actual: unknown, expected: unknown, what: string): void {
   const [is, shouldBe] = [JSON.stringify(actual), JSON.stringify(expected)]
-  if (is !== shouldBe) throw new Error(`${what}: ${is} instead of ${shouldBe}`)
+  if (is !== shouldBe) throw new Error(`${what} must be ${shouldBe}, got ${is}`)
 }
 
 async function pack(name: string, directory: string, destination: string): Promise<Packed> {

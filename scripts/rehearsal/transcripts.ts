@@ -10,7 +10,7 @@ const PORT_IN_FILES = '8080'
 /** The transcripts there are. */
 export const TRANSCRIPTS = ['echo', 'start', 'stats'] as const
 
-/** The lines of a transcript and their replies, on a port that is free: the one they were written with may not be. */
+/** The lines of a transcript and their replies, on a free port: theirs may be in use. */
 export async function transcript(name: (typeof TRANSCRIPTS)[number]): Promise<{ input: string; expected: string }> {
   const port = String(await freePort())
   const read = async (extension: string): Promise<string> => {

@@ -16,7 +16,7 @@ export class User {
 
   private constructor(home: string) {
     this.#home = home
-    // From nothing, so that neither the outer npm's settings nor a compiler come along.
+    // Nothing is inherited: neither the settings of the outer npm nor a compiler.
     this.#env = { HOME: home, TMPDIR: home, PATH: join(home, 'bin') }
   }
 
@@ -25,13 +25,13 @@ export class User {
     await mkdir(join(home, 'bin'), { recursive: true })
     await symlink(process.execPath, join(home, 'bin/node'))
     for (const name of COMMANDS) await symlink(find(name), join(home, 'bin', name))
-    // npm publishes with some token only; this registry does not ask whose it is.
+    // npm needs a token to publish; this registry takes any.
     const token = `${registry.replace(/^http:/, '')}:_authToken=none`
     const settings = [`registry=${registry}`, token, 'fund=false', 'audit=false', 'update-notifier=false']
     await writeFile(join(home, '.npmrc'), settings.join('\n'))
     const user = new User(home)
     const { code } = await user.attempt(['sh', '-c', 'command -v cargo || command -v rustc'], home)
-    if (code === 0) throw new Error('cargo or rustc is on the PATH of someone who is to have neither')
+    if (code === 0) throw new Error('cargo and rustc must not be on the PATH of this user')
     return user
   }
 

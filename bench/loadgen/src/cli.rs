@@ -57,7 +57,7 @@ pub struct Load {
     /// The server's port
     #[arg(short, long)]
     pub port: u16,
-    /// Seconds without any progress after which what is outstanding counts as failed
+    /// Seconds without progress after which unanswered messages count as failed
     #[arg(long, default_value = "5", value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Duration,
     /// When to stop

@@ -1,4 +1,4 @@
-//! Requests for a Maelstrom node on its standard input, so many under way at once, and its replies checked.
+//! Requests for a Maelstrom node on its standard input, with a window of several under way at once, and its replies checked.
 
 use crate::cli::{Node, Request};
 use crate::report::Tally;
@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-/// Room for the replies that one `read` brings.
+/// Enough for the replies that one `read` brings.
 const BUFFER: usize = 64 * 1024;
 
 const INIT: &str = r#"{"type":"init","msg_id":0,"node_id":"n1","node_ids":["n1"]}"#;
@@ -57,7 +57,7 @@ pub fn run(args: &Node) -> io::Result<Value> {
 }
 
 impl Conversation<'_> {
-    /// Introduces the node to itself, then keeps the window full until the end, and waits for what is under way.
+    /// Names the node and starts its server, then keeps the window full until the end, and waits for what is under way.
     fn hold(mut self) -> io::Result<Value> {
         for body in [INIT, START] {
             self.stdin.write_all(line(body).as_bytes())?;
@@ -68,14 +68,14 @@ impl Conversation<'_> {
         let begin = Instant::now();
         self.ask(self.args.window)?;
         while !self.under_way.is_empty() {
-            // All replies that are here already make room together: one write for them all.
-            let mut room = 0;
-            while room == 0 || self.stdout.buffer().contains(&b'\n') {
+            // One write for all requests that the replies read so far make room for.
+            let mut answered = 0;
+            while answered == 0 || self.stdout.buffer().contains(&b'\n') {
                 self.check()?;
-                room += 1;
+                answered += 1;
             }
             if begin.elapsed() < self.args.limits.duration {
-                self.ask(room)?;
+                self.ask(answered)?;
             }
         }
         Ok(self.tally.report(self.args.size, begin.elapsed()))

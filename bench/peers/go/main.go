@@ -1,4 +1,4 @@
-// An echo server as Go programmers write one: a goroutine a connection, io.Copy from the connection to itself.
+// An echo server as Go programmers write one: a goroutine per connection, io.Copy from the connection to itself.
 //
 // Usage: go-net HOST PORT
 package main
@@ -31,6 +31,6 @@ func main() {
 
 func echo(conn net.Conn) {
 	defer conn.Close()
-	// An error ends this connection and concerns nobody else.
+	// An error ends this connection only.
 	_, _ = io.Copy(conn, conn)
 }

@@ -1,4 +1,4 @@
-//! An echo server as tokio's own documentation writes one: a task a connection, `read` and `write_all` in turn.
+//! An echo server as tokio's own documentation writes one: a task per connection, `read` and `write_all` in turn.
 //!
 //! Usage: `echo-peer-tokio HOST PORT`
 
@@ -22,7 +22,7 @@ async fn main() -> io::Result<()> {
     }
 }
 
-/// Echoes until the client has closed its side or the connection broke, which concerns nobody else.
+/// Echoes until the client ends its side. An error ends this connection only.
 async fn echo(mut socket: TcpStream) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
