@@ -26,8 +26,8 @@ async function send(messages: number, connections: number, port: number): Promis
 }
 
 /** System calls that the I/O thread makes per message, with 50 connections. */
-export async function syscallsPerMessage({ pid, port }: Server): Promise<number> {
-  const [thread] = threads(pid, 'echo-io')
+export async function syscallsPerMessage({ child, port }: Server): Promise<number> {
+  const [thread] = threads(child.pid, 'echo-io')
   if (thread === undefined) throw new Error('the server has no thread named echo-io')
   const tracer = await Tracer.attach(thread, '-c', '-U', 'calls,name')
   const messages = await send(TRACED, 50, port)

@@ -16,7 +16,7 @@ export interface Report {
   messages: number
   per_second: number
   mib_per_second: number
-  latency: { mean: number; p50: number; p90: number; p99: number; p999: number; max: number }
+  latency: { p50: number; p99: number; p999: number }
 }
 
 /** A kind of load. Apart from `mode` and `pinned` these are options of the load generator. */

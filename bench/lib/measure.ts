@@ -58,11 +58,11 @@ export async function duel(specs: readonly Spec[], load: Load, rounds = effort.r
   }
 }
 
-async function measure({ child, pid, port }: Server, load: Load): Promise<Sample | undefined> {
+async function measure({ child, port }: Server, load: Load): Promise<Sample | undefined> {
   child.process.kill('SIGCONT')
-  const before = processCpuTime(pid)
+  const before = processCpuTime(child.pid)
   const report = await apply(load, port, effort.seconds)
-  const used = processCpuTime(pid) - before
+  const used = processCpuTime(child.pid) - before
   child.process.kill('SIGSTOP')
   return report && report.messages > 0 ? { ...report, cpu: (used / report.messages) * 1000 } : undefined
 }

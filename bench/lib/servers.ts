@@ -32,10 +32,8 @@ export interface Spec {
 
 /** A running server. */
 export interface Server extends AsyncDisposable {
-  name: string
-  pid: number
-  port: number
   child: Child
+  port: number
 }
 
 const ADDRESS = ['127.0.0.1', '0']
@@ -71,13 +69,13 @@ export function onServerCore(command: Command): Command {
 }
 
 /** Starts a server, and waits until it is listening. */
-export async function serve({ name, command, pinning }: Spec): Promise<Server> {
+export async function serve({ command, pinning }: Spec): Promise<Server> {
   const child = new Child(pinning === 'fromStart' ? onServerCore(command) : command)
   const port = portIn(await child.line())
   if (pinning === 'onceListening' && SERVER_CORE !== undefined) {
     await run(['taskset', '-a', '-c', '-p', SERVER_CORE, String(child.pid)])
   }
-  return { name, child, pid: child.pid, port, [Symbol.asyncDispose]: async () => void (await child.kill()) }
+  return { child, port, [Symbol.asyncDispose]: async () => void (await child.kill()) }
 }
 
 /** The port in a server's first line. */

@@ -46,23 +46,23 @@ function figure({ what, spec, unit, limit, measure, rounds = Math.min(3, effort.
 }
 
 /** A first load lets the server allocate what it needs in any case. */
-async function bytesPerConnection({ pid, port }: Server): Promise<number> {
+async function bytesPerConnection({ child, port }: Server): Promise<number> {
   await apply({ mode: 'closed', connections: 100, size: 64 }, port, 0.3)
   await sleep(SETTLE)
-  const before = anonymousBytes(pid)
+  const before = anonymousBytes(child.pid)
   return await holdIdle(port, CONNECTIONS, async () => {
     await sleep(SETTLE)
-    return (anonymousBytes(pid) - before) / CONNECTIONS
+    return (anonymousBytes(child.pid) - before) / CONNECTIONS
   })
 }
 
-async function percentOfCore({ pid, port }: Server): Promise<number> {
+async function percentOfCore({ child, port }: Server): Promise<number> {
   await apply({ mode: 'closed', connections: 50, size: 64 }, port, 0.5)
   // The garbage of starting up is collected about now.
   await sleep(1000)
-  const [before, window] = [processCpuTime(pid), effort.seconds * 10_000]
+  const [before, window] = [processCpuTime(child.pid), effort.seconds * 10_000]
   await sleep(window)
-  return ((processCpuTime(pid) - before) / window) * 100
+  return ((processCpuTime(child.pid) - before) / window) * 100
 }
 
 const HEAP = { unit: 'B', measure: bytesPerConnection }

@@ -1,5 +1,7 @@
 // The Maelstrom node: requests per second, round trips, and the time that a process of it takes.
 
+import { readFileSync } from 'node:fs'
+
 import { Child, type Command } from '../../support/children.ts'
 import { at, EXECUTABLE } from '../../support/paths.ts'
 import { attempt } from '../../support/run.ts'
@@ -13,11 +15,9 @@ const NODE = [process.execPath, EXECUTABLE]
 const NOTHING = [process.execPath, '-e', '0']
 const NODES = [NODE, [process.execPath, at('bench/dist/peers/maelstrom-net.js')]].map(onServerCore)
 
-const INIT = '{"src":"c0","dest":"n1","body":{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1"]}}\n'
-const TRANSCRIPT = `${INIT}{"src":"c1","dest":"n1","body":{"type":"tcp_echo_start","msg_id":2,"port":0}}
-{"src":"c1","dest":"n1","body":{"type":"tcp_echo_send","msg_id":3,"data":"hello world"}}
-{"src":"c1","dest":"n1","body":{"type":"tcp_echo_stats","msg_id":4}}
-`
+/** Requests on any free port. */
+const TRANSCRIPT = readFileSync(at('__test__/transcripts/stats.jsonl'), 'utf8').replace('8080', '0')
+const INIT = TRANSCRIPT.slice(0, TRANSCRIPT.indexOf('\n') + 1)
 
 /** What the figures are called, what they are compared with, and how they must compare. */
 type Line = [what: string, against: string, unit: string, limit: Limit]
