@@ -10,12 +10,6 @@
 
 enum { BACKLOG = 511 };
 
-/* A connection, and its request to end. */
-struct client {
-  uv_tcp_t tcp;
-  uv_shutdown_t end;
-};
-
 /* A write under way and the buffer it owns. */
 struct outgoing {
   uv_write_t request;
@@ -46,10 +40,19 @@ static void on_written(uv_write_t *request, int status) {
   free(outgoing);
 }
 
-/* Everything read has been written. */
 static void on_shutdown(uv_shutdown_t *request, int status) {
   (void)status;
   drop(request->handle);
+  free(request);
+}
+
+/* Closes once everything read has been written. */
+static void finish(uv_stream_t *client) {
+  uv_shutdown_t *request = malloc(sizeof *request);
+  if (request == NULL || uv_shutdown(request, client, on_shutdown) < 0) {
+    free(request);
+    drop(client);
+  }
 }
 
 static void on_read(uv_stream_t *client, ssize_t count, const uv_buf_t *buf) {
@@ -61,7 +64,7 @@ static void on_read(uv_stream_t *client, ssize_t count, const uv_buf_t *buf) {
     free(outgoing);
     drop(client);
   } else if (count == UV_EOF) {
-    if (uv_shutdown(&((struct client *)client)->end, client, on_shutdown) < 0) drop(client);
+    finish(client);
   } else if (count < 0) {
     drop(client);
   }
@@ -70,9 +73,9 @@ static void on_read(uv_stream_t *client, ssize_t count, const uv_buf_t *buf) {
 
 static void on_connection(uv_stream_t *server, int status) {
   if (status < 0) return;
-  struct client *client = malloc(sizeof *client);
+  uv_tcp_t *client = malloc(sizeof *client);
   if (client == NULL) return;
-  uv_tcp_init(server->loop, &client->tcp);
+  uv_tcp_init(server->loop, client);
   if (uv_accept(server, (uv_stream_t *)client) == 0) uv_read_start((uv_stream_t *)client, on_alloc, on_read);
   else drop((uv_stream_t *)client);
 }

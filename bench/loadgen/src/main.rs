@@ -1,9 +1,8 @@
 //! A load generator for TCP echo servers which checks every byte.
 
-mod churn;
+mod blocking;
 mod cli;
 mod connection;
-mod idle;
 mod load;
 mod machine;
 mod node;
@@ -41,8 +40,8 @@ fn run(cli: &Cli) -> io::Result<Value> {
     match &cli.mode {
         Mode::Closed { load, depth } => load::run(load, Pace::Window(*depth)),
         Mode::Open { load, rate } => load::run(load, Pace::Rate(*rate)),
-        Mode::Churn(load) => Ok(churn::run(load)),
-        Mode::Idle(load) => idle::run(load),
+        Mode::Churn(load) => Ok(blocking::churn(load)),
+        Mode::Idle(load) => blocking::idle(load),
         Mode::Node(node) => node::run(node),
     }
 }

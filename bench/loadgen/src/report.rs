@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PERCENTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 const MIB: f64 = 1_048_576.0;
@@ -34,10 +34,11 @@ impl Tally {
         self.latency.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Counts one exchange that took so long, by its result: whether the right bytes came back.
-    pub fn count(&mut self, time: Duration, result: &io::Result<bool>) {
-        match result {
-            Ok(true) => self.complete(time),
+    /// Times one exchange and counts it by its result: whether the right bytes came back.
+    pub fn time(&mut self, exchange: impl FnOnce() -> io::Result<bool>) {
+        let start = Instant::now();
+        match exchange() {
+            Ok(true) => self.complete(start.elapsed()),
             Ok(false) => self.mismatches += 1,
             Err(_) => self.failures += 1,
         }
