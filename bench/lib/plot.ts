@@ -90,6 +90,7 @@ function relativeLines(title: string, chart: string): Chart {
       ofChart(chart),
       { calculate: `datum.server === '${BARE.name}' ? datum.median : 0`, as: 'bare' },
       { joinaggregate: [{ op: 'max', field: 'bare', as: 'unit' }], groupby: ['x'] },
+      { filter: 'datum.unit > 0' },
       { calculate: 'datum.median / datum.unit', as: 'relative' },
     ],
     mark: { type: 'line', point: true },
