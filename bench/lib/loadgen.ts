@@ -52,7 +52,8 @@ export function askNode(questions: Questions, node: Command, duration: number): 
 
 async function generate(args: Command, seconds: number, pinned = true): Promise<Report | undefined> {
   const pin = pinned && CLIENT_CORE !== undefined ? flags({ cpu: CLIENT_CORE }) : []
-  const { code, stdout } = await attempt([LOADGEN, ...pin, ...args], { timeout: (seconds + 20) * 1000 })
+  const { code, stdout, stderr } = await attempt([LOADGEN, ...pin, ...args], { timeout: (seconds + 20) * 1000 })
+  process.stderr.write(stderr)
   return code === 0 ? (JSON.parse(stdout) as Report) : undefined
 }
 

@@ -28,6 +28,11 @@ pub fn connect(load: &Load) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Fails unless the bytes that came back are those that were sent.
+pub fn compare(answer: &[u8], message: &[u8]) -> io::Result<()> {
+    if answer == message { Ok(()) } else { Err(io::Error::new(ErrorKind::InvalidData, "wrong bytes came back")) }
+}
+
 /// One connection, its stream of messages all of one size.
 pub struct Connection {
     stream: TcpStream,
@@ -78,8 +83,7 @@ impl Connection {
         Ok(false)
     }
 
-    /// Reads once and compares: `InvalidData` is a wrong byte. The end of the stream is an error too: no server may close
-    /// first.
+    /// Reads once and compares. The end of the stream is an error: no server may close first.
     pub fn receive(&mut self, pattern: &Pattern, buffer: &mut [u8]) -> io::Result<()> {
         let count = match self.stream.read(buffer) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
@@ -89,8 +93,7 @@ impl Connection {
         };
         let expected = pattern.at(self.number, self.received, count as u64);
         self.received += count as u64;
-        let good = self.received <= self.sent && buffer[..count] == *expected;
-        if good { Ok(()) } else { Err(ErrorKind::InvalidData.into()) }
+        compare(if self.received <= self.sent { &buffer[..count] } else { &[] }, expected)
     }
 
     /// Takes the oldest message under way if all of it has come back: the time it should have been sent.

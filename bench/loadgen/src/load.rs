@@ -44,14 +44,10 @@ struct Run<'a> {
     last_progress: Duration,
 }
 
-/// Carries it out. The first connection that fails ends it: the run is void then.
+/// Carries it out.
 pub fn run(load: &Load, pace: Pace) -> io::Result<Value> {
     let mut run = Run::open(load, pace)?;
-    match run.carry_out() {
-        Err(error) if error.kind() == ErrorKind::InvalidData => run.tally.mismatches += 1,
-        Err(_) => run.tally.failures += 1,
-        Ok(()) => run.tally.failures += run.outstanding(),
-    }
+    run.carry_out()?;
     Ok(run.tally.report(load.size, run.last_progress))
 }
 
@@ -94,12 +90,12 @@ impl<'a> Run<'a> {
             }
             self.issue_due()?;
         }
-        Ok(())
+        if self.outstanding() == 0 { Ok(()) } else { Err(ErrorKind::TimedOut.into()) }
     }
 
     /// Messages offered and not yet back.
     fn outstanding(&self) -> u64 {
-        self.issued - self.tally.messages
+        self.issued - self.tally.messages()
     }
 
     /// Whether a message that should leave at this time is one too many.
