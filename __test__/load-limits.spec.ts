@@ -46,9 +46,9 @@ test.serial(
     for (let turn = 0; turn < size(3, 30); turn++) {
       const client = await Client.connect(port)
       t.true(await client.echo('the last word'))
-      const start = performance.now()
+      const before = performance.now()
       t.is(await client.end(), undefined)
-      const quiet = performance.now() - start
+      const quiet = performance.now() - before
       // The echo was on its way for a moment before the clock here began.
       t.true(quiet > IDLE - 50, `${quiet} ms`)
       // A machine that is busy may come to it later still.
@@ -122,9 +122,9 @@ test.serial('a stop cuts off at its deadline who does not read, and not before',
     hostile.socket.write(Buffer.alloc(16 << 20))
     t.true(await orderly.echo('hello'))
     await until('it is owed something', () => server.stats().totalBytes > 100_000)
-    const start = performance.now()
+    const before = performance.now()
     await within('the stop', server.stop({ timeout }))
-    const took = performance.now() - start
+    const took = performance.now() - before
     t.true(took >= timeout - 1, `${took} ms`)
     t.true(took < timeout + 1000, `${took} ms`)
     t.is(await orderly.end(), undefined)
