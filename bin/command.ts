@@ -1,6 +1,6 @@
 import type { EchoServer } from '../index.ts'
 import { EchoNode } from '../maelstrom/node.ts'
-import { exit, isReaderGone, onStopSignal, print, report } from './process.ts'
+import { exit, exitNow, isReaderGone, onStopSignal, print, report } from './process.ts'
 
 const [EXIT_FAILURE, EXIT_USAGE] = [1, 2]
 
@@ -17,14 +17,14 @@ async function createServer(): Promise<EchoServer> {
 }
 
 async function runNode(): Promise<void> {
-  if (process.stdin.isTTY) report('reading Maelstrom requests, one JSON object per line; Ctrl-D ends, see --help')
   const node = new EchoNode({ input: process.stdin, output: process.stdout, report, createServer })
   onStopSignal(() => node.stop())
+  if (process.stdin.isTTY) report('reading Maelstrom requests, one JSON object per line; Ctrl-D ends, see --help')
   try {
     await node.run()
   } catch (error) {
     if (!isReaderGone(error as Error)) report(`cannot write replies: ${(error as Error).message}`)
-    process.exit(EXIT_FAILURE)
+    exitNow(EXIT_FAILURE)
   }
 }
 

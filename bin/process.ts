@@ -19,7 +19,7 @@ export function onStopSignal(stop: () => void): void {
       process.removeAllListeners(signal)
       process.kill(process.pid, signal)
       // Still alive: for process 1 of a container the kernel ignores signals without a handler.
-      process.exit(128 + constants.signals[signal])
+      exitNow(128 + constants.signals[signal])
     }
   }
   for (const signal of STOP_SIGNALS) process.on(signal, onSignal)
@@ -44,24 +44,23 @@ export function print(text: string): void {
 export async function exit(): Promise<never> {
   const streams = hasReported ? [process.stdout, process.stderr] : [process.stdout]
   for (const stream of streams) await new Promise((resolve) => stream.write('', resolve))
-  closeTerminals()
-  return process.exit()
+  return exitNow()
 }
 
-/**
- * Node.js restores the settings of its terminals when it exits, and aborts if a terminal is gone. It passes over closed
- * descriptors, and there is nothing to restore.
- */
-function closeTerminals(): void {
+/** Ends the process. */
+export function exitNow(code = process.exitCode): never {
+  // Node.js restores the settings of its terminals when it exits, and aborts if a terminal is gone. It passes over closed
+  // descriptors, and there is nothing to restore.
   for (const descriptor of [0, 1, 2]) {
     if (fstatSync(descriptor).isCharacterDevice()) closeSync(descriptor)
   }
+  return process.exit(code)
 }
 
 function onOutputError(error: NodeJS.ErrnoException): void {
   if (isReaderGone(error)) return
   report(`cannot write to stdout: ${error.message}`)
-  process.exit(1)
+  exitNow(1)
 }
 
 let hasReported = false

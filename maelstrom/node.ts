@@ -52,6 +52,8 @@ export class EchoNode {
   #unansweredBytes = 0
   /** Replies to be written. */
   #batch = ''
+  /** Settled when the last batch, and so every one before it, is written or has failed. */
+  #written = Promise.resolve()
   #stopped = false
   /** Ends a wait for room. */
   #wake: () => void = () => {}
@@ -97,9 +99,7 @@ export class EchoNode {
     }
     await this.#pipeline.drained
     this.#flush()
-    await new Promise<void>((resolve, reject) => {
-      this.#options.output.write('', (error) => (error ? reject(error) : resolve()))
-    })
+    await this.#written
   }
 
   async *#chunks(): AsyncGenerator<Buffer> {
@@ -180,9 +180,10 @@ export class EchoNode {
     const batch = this.#batch
     this.#batch = ''
     if (batch === '') return
-    this.#options.output.write(batch, (error) => {
-      if (error) this.#fail(error)
+    this.#written = new Promise((resolve, reject) => {
+      this.#options.output.write(batch, (error) => (error ? reject(error) : resolve()))
     })
+    this.#written.catch(this.#fail)
   }
 }
 
