@@ -147,7 +147,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     try {
       return Object.freeze(this.#native.stats())
     } catch (error) {
-      throw serverFailed((error as Error).message)
+      throw codedError('ERR_SERVER_FAILED', `the server failed: ${(error as Error).message}`)
     }
   }
 
@@ -223,10 +223,9 @@ export class EchoServer extends EventEmitter<ServerEvents> {
 
   /** The I/O threads have ended. What is still pending was lost with them. */
   #end(): void {
-    const failure = this.#failure()
     for (const { reject } of this.#pending.values()) {
       const canceled = systemError({ errno: -constants.errno.ECANCELED, syscall: 'read' }, this.#address!)
-      reject(failure === undefined ? canceled : serverFailed(failure))
+      reject(this.#failure() ?? canceled)
     }
     this.#pending.clear()
     this.#native.release()
@@ -234,17 +233,18 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     clearInterval(this.#keepAlive)
     this.#endStop?.()
     this.#stopped = undefined
+    const failure = this.#failure()
     if (failure === undefined) this.emit('close')
-    else this.emit('close', serverFailed(failure))
+    else this.emit('close', failure)
   }
 
-  /** What the native server says of its failure; undefined if it has not failed. */
-  #failure(): string | undefined {
+  /** A new error if the server has failed. */
+  #failure(): Error | undefined {
     try {
-      this.#native.stats()
+      this.stats()
       return undefined
     } catch (error) {
-      return (error as Error).message
+      return error as Error
     }
   }
 
@@ -253,10 +253,6 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     if (isWanted) this.#keepAlive?.ref()
     else this.#keepAlive?.unref()
   }
-}
-
-function serverFailed(reason: string): Error {
-  return codedError('ERR_SERVER_FAILED', `the server failed: ${reason}`)
 }
 
 /** Whatever the signal is like, the send is over, and its result counts. */
