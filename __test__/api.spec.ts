@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 import test from 'ava'
 
-import * as api from '../index.ts'
-import { EchoServer, type StartOptions, type SystemError } from '../index.ts'
+import * as api from 'echo-node'
+import { EchoServer, type StartOptions, type SystemError } from 'echo-node'
 
 /** A server that is stopped when the test is over, however it ends. */
 function listening(t: { teardown: (end: () => Promise<void>) => void }, options?: StartOptions): EchoServer {

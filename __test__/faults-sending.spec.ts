@@ -1,4 +1,4 @@
-import { EchoServer, type SystemError } from '../index.ts'
+import { EchoServer, type SystemError } from 'echo-node'
 import { ioThread, leftBehind, type Fault } from './support/fault-scene.ts'
 import { faults } from './support/faults.ts'
 import { cpuUse, descriptors, threads } from '../support/proc.ts'

@@ -1,6 +1,6 @@
 import type { ExecutionContext } from 'ava'
 
-import { EchoServer } from '../index.ts'
+import { EchoServer } from 'echo-node'
 import { Client, parallel } from './support/clients.ts'
 import { ioThread, strike, type Fault, type Outcome } from './support/fault-scene.ts'
 import { faults } from './support/faults.ts'

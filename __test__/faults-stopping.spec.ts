@@ -1,4 +1,4 @@
-import { EchoServer } from '../index.ts'
+import { EchoServer } from 'echo-node'
 import { Client, roundTrip } from './support/clients.ts'
 import { ioThread, leftBehind } from './support/fault-scene.ts'
 import { cpuUse, descriptors, threads } from '../support/proc.ts'

@@ -1,6 +1,6 @@
 import test from 'ava'
 
-import { EchoServer } from '../index.ts'
+import { EchoServer } from 'echo-node'
 import { Child, killAll } from '../support/children.ts'
 import { startScript } from './support/command.ts'
 import { Client, roundTrip } from './support/clients.ts'

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads'
 
 import test from 'ava'
 
-import { EchoServer, type SystemError } from '../index.ts'
+import { EchoServer, type SystemError } from 'echo-node'
 import { roundTrip } from './support/clients.ts'
 import { leftBehind } from './support/fault-scene.ts'
 import { freePort } from '../support/ports.ts'

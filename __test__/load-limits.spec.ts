@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import test from 'ava'
 
-import { EchoServer } from '../index.ts'
+import { EchoServer } from 'echo-node'
 import { example } from './support/cargo.ts'
 import { Child, killAll } from '../support/children.ts'
 import { Client, parallel, roundTrip } from './support/clients.ts'

@@ -7,7 +7,7 @@
 import test from 'ava'
 import * as fc from 'fast-check'
 
-import { EchoServer } from '../index.ts'
+import { EchoServer } from 'echo-node'
 import { Client } from './support/clients.ts'
 import { descriptors } from '../support/proc.ts'
 import { size } from './support/size.ts'

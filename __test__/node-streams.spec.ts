@@ -2,7 +2,7 @@
 
 import test from 'ava'
 
-import { EchoServer } from '../index.ts'
+import { EchoServer } from 'echo-node'
 import { INIT, request } from './support/command.ts'
 import { GatedServer, Lab, Output } from './support/lab.ts'
 import { until } from '../support/wait.ts'

@@ -1,59 +1,72 @@
 /** The addon, or one sentence that says why there is none and what to do. */
 
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
 
-import type * as Binding from '#binding'
+import type * as Binding from '../binding/index.d.cts'
 
-import { defect } from './elf.ts'
 import { codedError } from './errors.ts'
 import { nodeTooOld } from './node-version.ts'
 
-export type { Settled } from '#binding'
+export type { Settled } from '../binding/index.d.cts'
 
-/** Node.js's names for the processors a binary is published for, on Linux. */
-const PROCESSORS = ['x64', 'arm64']
+/** What Node.js threw. In jest it is no instance of this realm's `Error`. */
+interface Failure {
+  code?: string
+  message: string
+}
+
+/** Bundlers put this file elsewhere, or leave nothing of its name. */
+const isBundled = typeof __filename === 'undefined' || !__filename.endsWith(join('dist', 'api', 'binding.js'))
 
 /** The class behind every server. */
 export const { NativeServer } = load()
 
-// By `require`, which can fail and be explained; an `import` that fails ends the process with the loader's own words.
 function load(): typeof Binding {
-  // oxlint-disable-next-line typescript/unbound-method -- always called on `process`, and put back as it was
-  const { dlopen } = process
-  let damage: unknown
-  // The loader tries several files and passes on no more than messages. This is what all its tries go through.
-  process.dlopen = (...args) => {
+  const failures: Failure[] = []
+  // Which libc this machine has shows by trying: the binary for the other one is not installed, or cannot be loaded.
+  for (const libc of ['gnu', 'musl']) {
+    const target = `${process.platform}-${process.arch}-${libc}`
     try {
-      openChecked(dlopen, args)
+      const built = isBundled ? '' : join(__dirname, '../../binding', `echo-node.${target}.node`)
+      // A checkout uses what it has built. Bundlers do not follow this.
+      if (existsSync(built)) return createRequire(__filename)(built) as typeof Binding
+      // Bundlers and tracers follow these literals, and take what stands in a `try` for optional.
+      if (target === 'linux-x64-gnu') return require('echo-node-linux-x64-gnu') as typeof Binding
+      if (target === 'linux-x64-musl') return require('echo-node-linux-x64-musl') as typeof Binding
+      if (target === 'linux-arm64-gnu') return require('echo-node-linux-arm64-gnu') as typeof Binding
+      if (target === 'linux-arm64-musl') return require('echo-node-linux-arm64-musl') as typeof Binding
     } catch (error) {
-      damage ??= error
-      throw error
+      failures.push(error as Failure)
     }
   }
-  try {
-    return createRequire(import.meta.url)('#binding') as typeof Binding
-  } catch {
-    throw Object.assign(codedError('ERR_BINDING_NOT_LOADED', reason(damage)), damage ? { cause: damage } : {})
-  } finally {
-    process.dlopen = dlopen
-  }
+  const cause = failures.find((failure) => !isMissing(failure)) ?? failures[0]
+  throw Object.assign(codedError('ERR_BINDING_NOT_LOADED', reason(cause)), cause && { cause })
 }
 
-function openChecked(dlopen: typeof process.dlopen, args: Parameters<typeof process.dlopen>): void {
-  const [, path] = args
-  const found = defect(path)
-  if (found !== undefined) throw new Error(`${path}: ${found}`)
-  dlopen.apply(process, args)
+function reason(failure: Failure | undefined): string {
+  if (failure === undefined) {
+    return `there is no echo-node for ${process.platform} ${process.arch}: use it on Linux, on x64 or arm64`
+  }
+  return nodeTooOld() ?? problem(failure)
 }
 
-function reason(damage: unknown): string {
-  const { platform, arch } = process
-  if (platform !== 'linux' || !PROCESSORS.includes(arch)) {
-    return `there is no echo-node for ${platform} ${arch}: use it on Linux, on ${PROCESSORS.join(' or ')}`
+function problem(failure: Failure): string {
+  const why = failure.message.trim().split('\n', 1)[0]!
+  if (failure.code === 'ERR_DLOPEN_DISABLED') {
+    return 'Node.js may not load addons here: start it without --no-addons or, under --permission, with --allow-addons'
   }
-  const tooOld = nodeTooOld()
-  if (tooOld !== undefined) return tooOld
-  return damage instanceof Error
-    ? `the binary of echo-node cannot be loaded (${damage.message.trim()}): install echo-node again on this machine`
-    : 'the binary of echo-node is missing: install echo-node again on this machine, with its optional dependencies'
+  if (failure.code === 'ERR_ACCESS_DENIED' || /not permitted|permission denied|failed to map segment/i.test(why)) {
+    return `the binary of echo-node may not be loaded (${why}): let this user read it, on a mount without noexec`
+  }
+  if (isBundled) return `the binary of echo-node is not in the bundle (${why}): mark echo-node as external`
+  if (isMissing(failure)) {
+    return 'the binary of echo-node is missing: install echo-node again on this machine, with its optional dependencies'
+  }
+  return `the binary of echo-node cannot be loaded (${why}): install echo-node again on this machine`
+}
+
+function isMissing({ code }: Failure): boolean {
+  return code === 'MODULE_NOT_FOUND'
 }

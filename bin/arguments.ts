@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 /** Arguments that make no sense. The message is one line for the user. */
@@ -92,6 +93,6 @@ export function duration(name: string, text: string | undefined): number | undef
 
 /** The version of this package. */
 export function version(): string {
-  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const manifest = readFileSync(join(__dirname, '../../package.json'), 'utf8')
   return (JSON.parse(manifest) as { version: string }).version
 }

@@ -7,7 +7,7 @@ const [EXIT_FAILURE, EXIT_USAGE] = [1, 2]
 /** Loads the engine when it is first needed, after init_ok. A node without one is of no use. */
 async function createServer(): Promise<EchoServer> {
   try {
-    const { EchoServer } = await import('../index.ts')
+    const { EchoServer } = require('../index.js') as typeof import('../index.ts')
     return new EchoServer()
   } catch (error) {
     report((error as Error).message)
@@ -29,20 +29,22 @@ async function runNode(): Promise<void> {
 }
 
 async function runCommand(args: string[]): Promise<void> {
-  const { readArguments, UsageError, HELP, version } = await import('./arguments.ts')
+  const { readArguments, UsageError, HELP, version } = require('./arguments.js') as typeof import('./arguments.ts')
   try {
     const asked = readArguments(args)
     if (asked === 'node') await runNode()
     else if (asked === 'help') print(HELP)
     else if (asked === 'version') print(`${version()}\n`)
-    else await (await import('./serve.ts')).serve(asked)
+    else await (require('./serve.js') as typeof import('./serve.ts')).serve(asked)
   } catch (error) {
     report((error as Error).message)
     process.exitCode = error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE
   }
 }
 
-// Without arguments nothing is loaded that only reads them: a test harness waits for init_ok.
-const args = process.argv.slice(2)
-await (args.length === 0 ? runNode() : runCommand(args))
-await exit()
+/** Does what the arguments ask for, and ends the process. */
+export async function main(args: string[]): Promise<never> {
+  // Without arguments nothing is loaded that only reads them: a test harness waits for init_ok.
+  await (args.length === 0 ? runNode() : runCommand(args))
+  return exit()
+}

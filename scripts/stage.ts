@@ -6,7 +6,10 @@ import { join } from 'node:path'
 import { at, ROOT } from '../support/paths.ts'
 import { run } from '../support/run.ts'
 
-const ALONGSIDE = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'binding/index.cjs', 'binding/index.d.cts']
+const ALONGSIDE = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md']
+
+/** What in the manifest is for those who build the package. npm warns its users of packages that run scripts. */
+const FOR_BUILDING = ['scripts', 'napi', 'ava', 'overrides', 'devDependencies']
 
 /** Where a staged copy has its packages. */
 export interface Stage {
@@ -25,15 +28,30 @@ export async function stage(directory: string): Promise<Stage> {
   await run(['npx', 'tsc', '--outDir', join(directory, 'dist')], { cwd: ROOT })
   await chmod(join(directory, 'dist/bin/echo-node.js'), 0o755)
   const suffixes = await copyBinaries(join(directory, 'artifacts'))
-  await keepTargets(join(directory, 'package.json'), suffixes)
+  await edit(join(directory, 'package.json'), (manifest) => {
+    // `napi pre-publish` wants a binary for each target.
+    const napi = manifest['napi'] as { targets: string[] }
+    napi.targets = napi.targets.filter((triple) => suffixes.includes(suffixOf(triple)))
+  })
   const napi = at('node_modules/.bin/napi')
   await run([napi, 'create-npm-dirs'], { cwd: directory })
   await run([napi, 'artifacts'], { cwd: directory })
   await run([napi, 'pre-publish', '--tag-style', 'npm', '--no-gh-release', '--skip-optional-publish'], {
     cwd: directory,
   })
+  await edit(join(directory, 'package.json'), (manifest) => {
+    for (const field of FOR_BUILDING) delete manifest[field]
+  })
   const platforms = new Map(suffixes.map((suffix) => [suffix, join(directory, 'npm', suffix)]))
-  for (const platform of platforms.values()) await cp(join(directory, 'LICENSE'), join(platform, 'LICENSE'))
+  for (const platform of platforms.values()) {
+    await cp(join(directory, 'LICENSE'), join(platform, 'LICENSE'))
+    await edit(join(platform, 'package.json'), (manifest) => {
+      // npm would leave the binary out without a word where they do not match; the main package says what is too old.
+      delete manifest['engines']
+      // dlopen(3) opens files, not members of an archive.
+      manifest['preferUnplugged'] = true
+    })
+  }
   return { main: directory, platforms }
 }
 
@@ -65,11 +83,10 @@ async function newest(directory: string): Promise<number> {
   return Math.max(...times)
 }
 
-/** Leaves those targets in the manifest that are built: `napi pre-publish` wants a binary for each. */
-async function keepTargets(manifest: string, suffixes: string[]): Promise<void> {
-  const parsed = JSON.parse(await readFile(manifest, 'utf8')) as { napi: { targets: string[] } }
-  parsed.napi.targets = parsed.napi.targets.filter((triple) => suffixes.includes(suffixOf(triple)))
-  await writeFile(manifest, JSON.stringify(parsed, null, 2))
+async function edit(path: string, change: (manifest: Record<string, unknown>) => void): Promise<void> {
+  const manifest = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>
+  change(manifest)
+  await writeFile(path, `${JSON.stringify(manifest, null, 2)}\n`)
 }
 
 /** napi's name for a target: `linux-x64-gnu` is x86_64-unknown-linux-gnu. */

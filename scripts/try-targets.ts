@@ -44,7 +44,7 @@ async function tryWith(runner: Runner, packages: Record<string, string>): Promis
 async function tryAll(work: string): Promise<void> {
   const { main, platforms } = await stage(join(work, 'stage'))
   const alone = join(work, 'echo-node')
-  for (const part of ['package.json', 'dist', 'binding']) {
+  for (const part of ['package.json', 'dist']) {
     await cp(join(main, part), join(alone, part), { recursive: true })
   }
   for (const [platform, directory] of platforms) {

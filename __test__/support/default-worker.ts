@@ -1,6 +1,6 @@
 // A worker that uses the default server, says what it has seen, and stops it.
 
-import { send, start, stats, stop } from '../../index.ts'
+import { send, start, stats, stop } from 'echo-node'
 import { tell } from './to-parent.ts'
 
 const port = start()

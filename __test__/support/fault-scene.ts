@@ -1,6 +1,6 @@
 // A server, some clients, and a fault: who is lost, and what is left behind.
 
-import { EchoServer, type Stats } from '../../index.ts'
+import { EchoServer, type Stats } from 'echo-node'
 import { Client } from './clients.ts'
 import { cpuUse, descriptors, threads } from '../../support/proc.ts'
 import { fail } from '../../support/strace.ts'

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { EchoServer, send, start, stop } from '../../index.ts'
+import { EchoServer, send, start, stop } from 'echo-node'
 
 async function stopped(): Promise<void> {
   start()

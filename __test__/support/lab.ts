@@ -3,7 +3,7 @@
 import { PassThrough, Writable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 
-import { EchoServer, type Echo, type SendOptions } from '../../index.ts'
+import { EchoServer, type Echo, type SendOptions } from 'echo-node'
 import { EchoNode } from '../../maelstrom/node.ts'
 import { bodies, INIT } from './command.ts'
 import { deferred, until } from '../../support/wait.ts'

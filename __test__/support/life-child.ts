@@ -1,7 +1,7 @@
 // A process that listens on a port and has sends under way, until its end comes in the way it is told:
 // life-child.ts WAY PORT MILLISECONDS
 
-import { EchoServer, send, start } from '../../index.ts'
+import { EchoServer, send, start } from 'echo-node'
 
 const [way, port, delay] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])]
 

@@ -2,7 +2,7 @@
 
 import { workerData } from 'node:worker_threads'
 
-import { EchoServer } from '../../index.ts'
+import { EchoServer } from 'echo-node'
 import { tell } from './to-parent.ts'
 
 const { way, port, delay } = workerData as { way: string; port: number; delay: number }

@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 
-import { EchoServer } from '../../index.ts'
+import { EchoServer } from 'echo-node'
 
 const server = new EchoServer()
 const input = createInterface({ input: process.stdin })

@@ -2,7 +2,7 @@
 
 import { createInterface } from 'node:readline'
 
-import { EchoServer, type Stats } from '../../index.ts'
+import { EchoServer, type Stats } from 'echo-node'
 import { anonymousBytes, descriptors } from '../../support/proc.ts'
 
 /** The answer to a line. */

@@ -3,7 +3,7 @@
 
 import { readSync } from 'node:fs'
 
-import { EchoServer } from '../../index.ts'
+import { EchoServer } from 'echo-node'
 import { descriptors, threads } from '../../support/proc.ts'
 
 /** The answer to a line. */

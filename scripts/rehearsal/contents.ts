@@ -5,8 +5,7 @@ import { join } from 'node:path'
 import { run } from '../../support/run.ts'
 import type { Stage } from '../stage.ts'
 
-const MAIN_MAY_HOLD =
-  /^(package\.json|(README|CHANGELOG)\.md|LICENSE|binding\/index\.(cjs|d\.cts)|dist\/[\w/-]+(\.d\.ts|\.js))$/
+const MAIN_MAY_HOLD = /^(package\.json|(README|CHANGELOG)\.md|LICENSE|dist\/[\w/-]+(\.d\.ts|\.js))$/
 const MAIN_MUST_HOLD = ['README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/bin/echo-node.js']
 const KIB = 1024
 
@@ -35,8 +34,7 @@ export async function checkContents({ main, platforms }: Stage, destination: str
 /** Has publint and @arethetypeswrong/cli, installed in `tools`, judge the main package. */
 export async function judge(tarball: string, tools: string): Promise<void> {
   await run(['npx', 'publint', 'run', '--strict', tarball], { cwd: tools })
-  // Only ES modules: CommonJS comes in through `require(esm)`, which this tool takes for an error without the profile.
-  await run(['npx', 'attw', '--profile', 'esm-only', tarball], { cwd: tools })
+  await run(['npx', 'attw', tarball], { cwd: tools })
 }
 
 /** Throws if two values differ. */
