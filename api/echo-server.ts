@@ -131,6 +131,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
    */
   send(data: string, options?: SendOptions): Promise<Echo<string>>
   send(data: Uint8Array, options?: SendOptions): Promise<Echo<Buffer>>
+  send(data: string | Uint8Array, options?: SendOptions): Promise<Echo<string | Buffer>>
   async send(data: string | Uint8Array, options: SendOptions = {}): Promise<Echo<string | Buffer>> {
     const bytes = payload(data)
     const { timeout, signal } = sendOptions(options)
