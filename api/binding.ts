@@ -17,6 +17,9 @@ interface Failure {
   message: string
 }
 
+/** The code of a package that is not installed. */
+const MISSING = 'MODULE_NOT_FOUND'
+
 /** Bundlers put this file elsewhere, or leave nothing of its name. */
 const isBundled = typeof __filename === 'undefined' || !__filename.endsWith(join('dist', 'api', 'binding.js'))
 
@@ -30,18 +33,22 @@ function load(): typeof Binding {
     const target = `${process.platform}-${process.arch}-${libc}`
     try {
       const built = isBundled ? '' : join(__dirname, '../../binding', `echo-node.${target}.node`)
-      // A checkout uses what it has built. Bundlers do not follow this.
-      if (existsSync(built)) return createRequire(__filename)(built) as typeof Binding
-      // Bundlers and tracers follow these literals, and take what stands in a `try` for optional.
-      if (target === 'linux-x64-gnu') return require('echo-node-linux-x64-gnu') as typeof Binding
-      if (target === 'linux-x64-musl') return require('echo-node-linux-x64-musl') as typeof Binding
-      if (target === 'linux-arm64-gnu') return require('echo-node-linux-arm64-gnu') as typeof Binding
-      if (target === 'linux-arm64-musl') return require('echo-node-linux-arm64-musl') as typeof Binding
+      let binding: typeof Binding
+      // A checkout uses what it has built.
+      if (existsSync(built)) binding = createRequire(__filename)(built) as typeof Binding
+      // Bundlers and tracers follow these literals. What stands in a `try` is optional to them.
+      else if (target === 'linux-x64-gnu') binding = require('echo-node-linux-x64-gnu') as typeof Binding
+      else if (target === 'linux-x64-musl') binding = require('echo-node-linux-x64-musl') as typeof Binding
+      else if (target === 'linux-arm64-gnu') binding = require('echo-node-linux-arm64-gnu') as typeof Binding
+      else if (target === 'linux-arm64-musl') binding = require('echo-node-linux-arm64-musl') as typeof Binding
+      else continue
+      if (typeof binding.NativeServer === 'function') return binding
+      throw new Error('what was loaded is not the addon')
     } catch (error) {
       failures.push(error as Failure)
     }
   }
-  const cause = failures.find((failure) => !isMissing(failure)) ?? failures[0]
+  const cause = failures.find(({ code }) => code !== MISSING) ?? failures[0]
   throw Object.assign(codedError('ERR_BINDING_NOT_LOADED', reason(cause)), cause && { cause })
 }
 
@@ -61,12 +68,8 @@ function problem(failure: Failure): string {
     return `the binary of echo-node may not be loaded (${why}): let this user read it, on a mount without noexec`
   }
   if (isBundled) return `the binary of echo-node is not in the bundle (${why}): mark echo-node as external`
-  if (isMissing(failure)) {
+  if (failure.code === MISSING) {
     return 'the binary of echo-node is missing: install echo-node again on this machine, with its optional dependencies'
   }
   return `the binary of echo-node cannot be loaded (${why}): install echo-node again on this machine`
-}
-
-function isMissing({ code }: Failure): boolean {
-  return code === 'MODULE_NOT_FOUND'
 }
