@@ -17,9 +17,6 @@ interface Failure {
   message: string
 }
 
-/** The code of a package that is not installed. */
-const MISSING = 'MODULE_NOT_FOUND'
-
 /** Bundlers put this file elsewhere, or leave nothing of its name. */
 const isBundled = typeof __filename === 'undefined' || !__filename.endsWith(join('dist', 'api', 'binding.js'))
 
@@ -48,7 +45,7 @@ function load(): typeof Binding {
       failures.push(error as Failure)
     }
   }
-  const cause = failures.find(({ code }) => code !== MISSING) ?? failures[0]
+  const cause = failures.find(({ code }) => code !== 'MODULE_NOT_FOUND') ?? failures[0]
   throw Object.assign(codedError('ERR_BINDING_NOT_LOADED', reason(cause)), cause && { cause })
 }
 
@@ -68,7 +65,7 @@ function problem(failure: Failure): string {
     return `the binary of echo-node may not be loaded (${why}): let this user read it, on a mount without noexec`
   }
   if (isBundled) return `the binary of echo-node is not in the bundle (${why}): mark echo-node as external`
-  if (failure.code === MISSING) {
+  if (failure.code === 'MODULE_NOT_FOUND') {
     return 'the binary of echo-node is missing: install echo-node again on this machine, with its optional dependencies'
   }
   return `the binary of echo-node cannot be loaded (${why}): install echo-node again on this machine`

@@ -9,9 +9,22 @@ import { join } from 'node:path'
 import { at } from '../support/paths.ts'
 import { run } from '../support/run.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
-import { compiles, imports, refusesOtherPlatforms, runsByNpx } from './rehearsal/checks.ts'
+import {
+  bundlesWithEsbuild,
+  bundlesWithNcc,
+  bundlesWithoutBinary,
+  bundlesWithRollup,
+  bundlesWithVite,
+  isTraced,
+} from './rehearsal/bundlers.ts'
+import { imports, refusesOtherPlatforms, runsByNpx } from './rehearsal/checks.ts'
 import { checkContents, judge } from './rehearsal/contents.ts'
+import { installsWithPnpm, installsWithYarn } from './rehearsal/package-managers.ts'
+import { makeWithPackage } from './rehearsal/project.ts'
 import { openRegistry } from './rehearsal/registry.ts'
+import { hasOtherRuntimes, runsInBun, runsInDeno } from './rehearsal/runtimes.ts'
+import { jestTellsOfDamage, runsInJest, runsInVitest } from './rehearsal/test-runners.ts'
+import { compiles } from './rehearsal/types.ts'
 import { User } from './rehearsal/user.ts'
 import { stage, type Stage } from './stage.ts'
 
@@ -46,12 +59,32 @@ async function rehearse(work: string): Promise<void> {
     await step(`published with ${[...staged.platforms.keys()].join(', ')}`, () => publish(staged, publisher))
     const user = await User.settle(join(work, 'user'), registry.url)
     await step('npx echo-node answers the transcripts', () => runsByNpx(user))
-    const project = await step('import and require', () => imports(user))
-    await step('TypeScript compiles against it', () => compiles(project))
+    await step('import and require', () => imports(user))
     await step('an unsupported platform is told so', () => refusesOtherPlatforms(user))
+    await rehearseWithTools(await User.settle(join(tools, 'developer'), registry.url), registry.url)
   } finally {
     registry.close()
   }
+}
+
+/** What those do who have tools of their own, around their home. */
+async function rehearseWithTools(developer: User, registry: string): Promise<void> {
+  const project = await step('a project with tools', () => makeWithPackage(developer, 'project'))
+  await step('TypeScript compiles against it', () => compiles(developer, project))
+  await step('jest', () => runsInJest(developer, project))
+  await step('jest tells of a damaged binary', () => jestTellsOfDamage(developer, project))
+  await step('vitest', () => runsInVitest(developer, project))
+  await step('esbuild', () => bundlesWithEsbuild(developer, project))
+  await step('a bundle without the binary says what to do', () => bundlesWithoutBinary(developer, project))
+  await step('rollup', () => bundlesWithRollup(developer, project))
+  await step('vite', () => bundlesWithVite(developer, project))
+  await step('@vercel/ncc', () => bundlesWithNcc(developer, project))
+  await step('@vercel/nft', () => isTraced(developer, project))
+  await step('pnpm', () => installsWithPnpm(developer))
+  await step("Yarn Plug'n'Play", () => installsWithYarn(developer, registry))
+  if (!hasOtherRuntimes(developer)) return console.log('skipped - Bun and Deno: not for this machine')
+  await step('Bun', () => runsInBun(developer, project))
+  await step('Deno', () => runsInDeno(developer, project))
 }
 
 try {

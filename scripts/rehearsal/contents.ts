@@ -1,9 +1,11 @@
 /** What is in the packages, and whether others can resolve it. */
 
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { run } from '../../support/run.ts'
 import type { Stage } from '../stage.ts'
+import { expectSame } from './expect.ts'
 
 const MAIN_MAY_HOLD = /^(package\.json|(README|CHANGELOG)\.md|LICENSE|dist\/[\w/-]+(\.d\.ts|\.js))$/
 const MAIN_MUST_HOLD = ['README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/bin/echo-node.js']
@@ -22,7 +24,16 @@ export async function checkContents({ main, platforms }: Stage, destination: str
     const packed = await pack(`echo-node-${suffix}`, directory, destination)
     const expected = ['LICENSE', 'README.md', `echo-node.${suffix}.node`, 'package.json']
     expectSame(packed.files.map(({ path }) => path).toSorted(), expected, `the files of echo-node-${suffix}`)
+    const [system, processor, libc] = suffix.split('-')
+    const { os, cpu, libc: libcs, engines, preferUnplugged } = await manifestOf(directory)
+    expectSame(
+      { os, cpu, libcs, engines, preferUnplugged },
+      { os: [system], cpu: [processor], libcs: [libc === 'gnu' ? 'glibc' : libc], preferUnplugged: true },
+      `what echo-node-${suffix} says that it is for`,
+    )
   }
+  const { scripts, devDependencies, engines, os } = await manifestOf(main)
+  expectSame({ scripts, devDependencies, engines, os }, { engines: { node: '>=20.19' } }, 'the manifest of echo-node')
   const { files, filename } = await pack('echo-node', main, destination)
   const paths = files.map(({ path }) => path)
   const stray = paths.filter((path) => !MAIN_MAY_HOLD.test(path))
@@ -37,10 +48,8 @@ export async function judge(tarball: string, tools: string): Promise<void> {
   await run(['npx', 'attw', tarball], { cwd: tools })
 }
 
-/** Throws if two values differ. */
-export function expectSame(actual: unknown, expected: unknown, what: string): void {
-  const [is, shouldBe] = [JSON.stringify(actual), JSON.stringify(expected)]
-  if (is !== shouldBe) throw new Error(`${what} must be ${shouldBe}, got ${is}`)
+async function manifestOf(directory: string): Promise<Record<string, unknown>> {
+  return JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Record<string, unknown>
 }
 
 async function pack(name: string, directory: string, destination: string): Promise<Packed> {

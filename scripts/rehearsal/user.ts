@@ -1,13 +1,18 @@
 /** Someone who has Node.js and npm, and nothing else: no compiler, no cache, no settings. */
 
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 
 import type { Command } from '../../support/children.ts'
 import { locate } from '../../support/programs.ts'
 import { attempt, run, type Outcome } from '../../support/run.ts'
 
 const COMMANDS = ['npm', 'npx', 'sh']
+
+interface Extras {
+  input?: string
+  env?: NodeJS.ProcessEnv
+}
 
 /** A user with a home of their own. */
 export class User {
@@ -42,16 +47,21 @@ export class User {
     return path
   }
 
-  run(command: Command, cwd: string, input = ''): Promise<string> {
-    return run(this.#absolute(command), { cwd, env: this.#env, clean: true, input })
+  /** A tool of the packages that surround their home. */
+  tool(name: string): string {
+    return join(this.#home, '../node_modules/.bin', name)
   }
 
-  attempt(command: Command, cwd: string, extra: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-    return attempt(this.#absolute(command), { cwd, env: { ...this.#env, ...extra }, clean: true })
+  run(command: Command, cwd: string, { input = '', env = {} }: Extras = {}): Promise<string> {
+    return run(this.#absolute(command), { cwd, env: { ...this.#env, ...env }, clean: true, input })
+  }
+
+  attempt(command: Command, cwd: string, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+    return attempt(this.#absolute(command), { cwd, env: { ...this.#env, ...env }, clean: true })
   }
 
   #absolute([name, ...args]: Command): Command {
-    return [join(this.#home, 'bin', name!), ...args]
+    return [resolve(this.#home, 'bin', name!), ...args]
   }
 }
 

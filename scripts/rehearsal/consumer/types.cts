@@ -1,5 +1,9 @@
-// The same from CommonJS.
+// The same from CommonJS, in both its ways.
 import api = require('echo-node')
+import { send, type EchoServer } from 'echo-node'
 
-export const port: number = api.start()
-export const server: api.EchoServer = new api.EchoServer()
+declare const data: string | Uint8Array
+
+export const port: number = api.start(0, { host: undefined })
+export const server: EchoServer = new api.EchoServer()
+export const either: Promise<string | Buffer> = send(data).then(({ echoed }) => echoed)

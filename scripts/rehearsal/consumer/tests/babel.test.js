@@ -1,0 +1,8 @@
+// What babel makes a `require` of.
+import { send, start, stop } from 'echo-node'
+
+test('an echo', async () => {
+  start()
+  expect(await send('hello')).toEqual({ echoed: 'hello', bytes: 5 })
+  await stop()
+})
