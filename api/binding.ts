@@ -1,7 +1,6 @@
 /** The addon, or one sentence that says why there is none and what to do. */
 
 import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
 import type * as Binding from '../binding/index.d.cts'
@@ -32,7 +31,7 @@ function load(): typeof Binding {
       const built = isBundled ? '' : join(__dirname, '../../binding', `echo-node.${target}.node`)
       let binding: typeof Binding
       // A checkout uses what it has built.
-      if (existsSync(built)) binding = createRequire(__filename)(built) as typeof Binding
+      if (existsSync(built)) binding = module.require(built) as typeof Binding
       // Bundlers and tracers follow these literals. What stands in a `try` is optional to them.
       else if (target === 'linux-x64-gnu') binding = require('echo-node-linux-x64-gnu') as typeof Binding
       else if (target === 'linux-x64-musl') binding = require('echo-node-linux-x64-musl') as typeof Binding
