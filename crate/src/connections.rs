@@ -60,7 +60,7 @@ impl Connections {
     /// Serves one more connection, which is counted already.
     pub fn adopt(&mut self, context: &Context, socket: OwnedFd) {
         let mut connection = Connection::new(socket, self.now());
-        if self.spared.as_ref().is_some_and(Vec::is_empty) {
+        if self.is_to_drain(&connection) {
             connection.interest = connection.drain();
         }
         let slot = self.table.insert(connection);
@@ -104,6 +104,18 @@ impl Connections {
     pub fn drain(&mut self, spared: Vec<SocketAddrV4>) {
         self.spared = Some(spared);
         self.sweep = Some(0);
+    }
+
+    /// Replaces the spared peers.
+    pub fn spare(&mut self, peers: Vec<SocketAddrV4>) {
+        self.spared = Some(peers);
+    }
+
+    fn is_to_drain(&self, connection: &Connection) -> bool {
+        let peer = || syscalls::getpeername(connection).ok();
+        self.spared
+            .as_ref()
+            .is_some_and(|spared| spared.is_empty() || !peer().is_some_and(|peer| spared.contains(&peer)))
     }
 
     /// When to call [`Self::run_timers`].

@@ -60,14 +60,14 @@ impl Front {
     }
 
     /// Accepts at most `most` connections; true if nobody waits any more who could be accepted.
-    pub fn accept(&mut self, context: &mut Context, connections: &mut Connections, most: usize) -> bool {
-        for _ in 0..most {
+    pub fn accept(&mut self, context: &mut Context, connections: &mut Connections, most: usize) -> usize {
+        for accepted in 0..most {
             if self.waiting.len() >= MOST_WAITING {
-                return false;
+                return accepted;
             }
             let Some(socket) = self.listener.as_mut().and_then(|listener| listener.accept(&context.poller)) else {
                 self.open_when_paused = context.shared.open.load(Relaxed);
-                return !self.is_paused();
+                return accepted;
             };
             if self.waiting.is_empty() && has_room(context) {
                 self.admit(context, connections, socket);
@@ -75,7 +75,7 @@ impl Front {
                 self.waiting.push_back(socket);
             }
         }
-        false
+        most
     }
 
     /// Decides about the connections over the limit once all threads have served the ends that came before them.
@@ -95,6 +95,8 @@ impl Front {
             for socket in self.waiting.drain(..count) {
                 connections.lingering.turn_away(context, socket);
             }
+            // A stop may have waited for this: it goes on with the next turn.
+            self.threads[0].waker.wake();
         }
         if self.catch_up.is_none() && !self.waiting.is_empty() {
             let catch_up = Arc::new(CatchUp(Arc::clone(&self.threads[0].waker)));
@@ -110,6 +112,9 @@ impl Front {
         // First: no one is to see more connections open than there ever were.
         context.counters.connections.add(1);
         context.shared.open.fetch_add(1, Relaxed);
+        if connections.is_draining() {
+            connections.spare(self.sends.addresses());
+        }
         // The others may have ended when this one drains.
         let threads = if connections.is_draining() { 1 } else { self.threads.len() };
         self.last_dealt = (self.last_dealt + 1) % threads;
@@ -149,8 +154,9 @@ impl Front {
     pub fn stop_accepting(&mut self, context: &mut Context, connections: &mut Connections) -> bool {
         if !self.sends.is_any_unconnected() && !self.is_paused() {
             let most = self.backlog.min(ACCEPTS_PER_TURN);
-            let is_empty = self.accept(context, connections, most);
-            self.backlog -= if self.is_paused() { 0 } else { most };
+            let accepted = self.accept(context, connections, most);
+            self.backlog -= accepted;
+            let is_empty = accepted < most && !self.is_paused() && self.waiting.len() < MOST_WAITING;
             if (is_empty || self.backlog == 0)
                 && let Some(listener) = self.listener.take()
             {
