@@ -60,7 +60,7 @@ impl Connections {
     /// Serves one more connection, which is counted already.
     pub fn adopt(&mut self, context: &Context, socket: OwnedFd) {
         let mut connection = Connection::new(socket, self.now());
-        if self.is_to_drain(&connection) {
+        if self.spared.as_ref().is_some_and(|spared| !is_spared(spared, &connection)) {
             connection.interest = connection.drain();
         }
         let slot = self.table.insert(connection);
@@ -111,13 +111,6 @@ impl Connections {
         self.spared = Some(peers);
     }
 
-    fn is_to_drain(&self, connection: &Connection) -> bool {
-        let peer = || syscalls::getpeername(connection).ok();
-        self.spared
-            .as_ref()
-            .is_some_and(|spared| spared.is_empty() || !peer().is_some_and(|peer| spared.contains(&peer)))
-    }
-
     /// When to call [`Self::run_timers`].
     pub fn next_timer(&self) -> Option<Instant> {
         let is_ticking = !self.table.is_empty() && !self.is_draining();
@@ -161,10 +154,7 @@ impl Connections {
     fn examine(&mut self, context: &mut Context, slot: usize) -> bool {
         let connection = &mut self.table[slot];
         if let Some(spared) = &self.spared {
-            // A peer without an address is gone.
-            let is_spared =
-                !spared.is_empty() && syscalls::getpeername(&*connection).is_ok_and(|peer| spared.contains(&peer));
-            if !is_spared {
+            if !is_spared(spared, connection) {
                 let interest = connection.drain();
                 self.wait_for(context, slot, interest);
             }
@@ -216,4 +206,9 @@ impl Connections {
     fn now(&self) -> u32 {
         self.idle_clock.as_ref().map_or(0, |clock| clock.now)
     }
+}
+
+/// Whether the connection's peer is one of these. A peer without an address is gone.
+fn is_spared(spared: &[SocketAddrV4], connection: &Connection) -> bool {
+    !spared.is_empty() && syscalls::getpeername(connection).is_ok_and(|peer| spared.contains(&peer))
 }

@@ -27,6 +27,9 @@ const FEW_EVENTS: usize = 4;
 /// So many bytes in one turn are part of a bulk transfer: what the next round trip costs no longer matters.
 const BULK: u64 = 16 * 1024;
 
+/// How many turns a thread takes at most to catch up: others may keep it busy without end.
+const CATCH_UP_TURNS: u32 = 16;
+
 /// How far the stop is.
 struct Stop {
     deadline: Deadline,
@@ -53,6 +56,8 @@ pub struct EventLoop {
     busy_poll: BusyPoll,
     /// To be dropped when what was ready at the last commands has been served.
     catching_up: Vec<Arc<CatchUp>>,
+    /// In how many turns the thread may still find more of that.
+    catch_up_turns: u32,
     stop: Option<Stop>,
 }
 
@@ -62,7 +67,7 @@ impl EventLoop {
         let config = &context.shared.config;
         let connections = Connections::new(config.idle_timeout);
         let busy_poll = BusyPoll::new(config.busy_poll);
-        Self { context, inbox, connections, front, busy_poll, catching_up: Vec::new(), stop: None }
+        Self { context, inbox, connections, front, busy_poll, catching_up: Vec::new(), catch_up_turns: 0, stop: None }
     }
 
     /// Serves until it is told to stop, and says after each turn which sends are over.
@@ -115,10 +120,10 @@ impl EventLoop {
 
     /// Serves what is ready: first the open connections, then the clients in the backlog, then the commands.
     fn serve(&mut self, events: usize) {
-        let (mut has_clients, mut has_commands) = (false, false);
+        let (mut has_clients, mut has_commands, mut was_busy) = (false, false, false);
         for index in 0..events {
             match self.context.poller.token(index).into() {
-                Source::Connection(slot) => drop(self.connections.ready(&mut self.context, slot)),
+                Source::Connection(slot) => was_busy |= self.connections.ready(&mut self.context, slot),
                 Source::Exchange(slot) => {
                     if let Some(front) = &mut self.front {
                         front.sends.ready(&mut self.context, slot);
@@ -135,16 +140,28 @@ impl EventLoop {
             front.accept(&mut self.context, &mut self.connections, events);
         }
         if has_commands {
+            self.catch_up(was_busy);
             self.carry_out_commands();
         }
     }
 
+    /// Has caught up when a turn brought nothing more: the end of a connection comes behind its last message.
+    fn catch_up(&mut self, was_busy: bool) {
+        if was_busy && self.catch_up_turns > 0 {
+            self.catch_up_turns -= 1;
+        } else {
+            self.catching_up.clear();
+        }
+    }
+
     fn carry_out_commands(&mut self) {
-        self.catching_up.clear();
         for command in self.inbox.take().collect::<Vec<_>>() {
             match (command, &mut self.front) {
                 (Command::Adopt(socket), _) => self.connections.adopt(&self.context, socket),
-                (Command::CatchUp(done), _) => self.catching_up.push(done),
+                (Command::CatchUp(done), _) => {
+                    self.catching_up.push(done);
+                    self.catch_up_turns = CATCH_UP_TURNS;
+                }
                 (Command::Stop { deadline, spared }, _) => self.begin_stop(deadline, spared),
                 (Command::Send(request), Some(front)) => front.sends.push(request),
                 (Command::Cancel(id), Some(front)) => front.sends.cancel(&self.context, id),

@@ -59,7 +59,7 @@ impl Front {
         }
     }
 
-    /// Accepts at most `most` connections; true if nobody waits any more who could be accepted.
+    /// Accepts at most `most` connections, and says how many it took.
     pub fn accept(&mut self, context: &mut Context, connections: &mut Connections, most: usize) -> usize {
         for accepted in 0..most {
             if self.waiting.len() >= MOST_WAITING {

@@ -13,6 +13,9 @@ use crate::syscalls;
 /// other processes, free descriptors too.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// So many broken connections in a row are the fault of something else: the listener rests, or the loop would spin.
+const BROKEN_IN_A_ROW: usize = 64;
+
 /// A listening socket.
 pub struct Listener {
     socket: OwnedFd,
@@ -57,7 +60,7 @@ impl Listener {
         if self.is_paused() {
             return None;
         }
-        loop {
+        for _ in 0..BROKEN_IN_A_ROW {
             let error = match syscalls::accept(&self.socket) {
                 Ok(socket) => return Some(socket),
                 Err(error) => error,
@@ -79,13 +82,12 @@ impl Listener {
                 | libc::ETIMEDOUT => {}
                 // EMFILE, ENFILE, ENOBUFS, ENOMEM: the clients wait in the backlog. The same pause serves an errno that is
                 // not in the manual: it costs a moment, never the server.
-                _ => {
-                    poller.remove(&self.socket);
-                    self.paused_until = Some(Instant::now() + PAUSE);
-                    return None;
-                }
+                _ => break,
             }
         }
+        poller.remove(&self.socket);
+        self.paused_until = Some(Instant::now() + PAUSE);
+        None
     }
 
     /// Whether it rests.

@@ -125,7 +125,7 @@ impl Sends {
 
     /// Gives up all sends.
     pub fn cancel_all(&mut self, context: &Context) {
-        while let Some(&(_, id)) = self.deadlines.first() {
+        for (_, id) in std::mem::take(&mut self.deadlines) {
             self.cancel(context, id);
         }
     }

@@ -8,16 +8,38 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use echo_node::server::{Config, Event};
-use support::{echo, start};
+use support::{echo, start, start_stalling};
 
 const AMPLE: Duration = Duration::from_secs(60);
 
 #[test]
-fn idle_connections_end_while_the_send_waits_to_be_accepted() {
+fn the_send_is_carried_out() {
+    idle_connections_end_while_it_waits_to_be_accepted();
+    clients_in_the_backlog_end_while_it_waits_behind_them();
+}
+
+fn idle_connections_end_while_it_waits_to_be_accepted() {
     for threads in [1, 2] {
         for free in [1, 2, 3] {
             check(threads, free);
         }
+    }
+}
+
+fn clients_in_the_backlog_end_while_it_waits_behind_them() {
+    for threads in [1, 2] {
+        let (running, go_on) = start_stalling(&Config { threads: threads.try_into().unwrap(), ..Config::default() });
+        running.stall();
+        let clients: Vec<_> = (0..100).map(|_| running.connect()).collect();
+        limit(open_descriptors() + 10);
+        assert!(running.server.send(1, b"hello".to_vec(), AMPLE));
+        running.server.stop(AMPLE);
+        drop(go_on);
+        let Ok(Event::Settled(settled)) = running.events.recv_timeout(AMPLE) else { panic!("the send is not settled") };
+        assert_eq!(settled[0].result.as_ref().map(Vec::len), Ok(5), "{threads} threads");
+        assert_eq!(running.wait_for_end(), None);
+        limit(1024);
+        drop(clients);
     }
 }
 
@@ -27,9 +49,7 @@ fn check(threads: usize, free: usize) {
     for client in &clients {
         echo(client, b"hello");
     }
-    // The list is read through a descriptor of its own.
-    let open = std::fs::read_dir("/proc/self/fd").unwrap().count() - 1;
-    limit(open + free);
+    limit(open_descriptors() + free);
     assert!(running.server.send(1, vec![b'x'; 1 << 20], AMPLE));
     running.server.stop(AMPLE);
     let start = Instant::now();
@@ -38,6 +58,11 @@ fn check(threads: usize, free: usize) {
     assert_eq!(running.wait_for_end(), None);
     assert!(start.elapsed() < AMPLE / 10, "it took {:?}", start.elapsed());
     limit(1024);
+}
+
+fn open_descriptors() -> usize {
+    // The list is read through a descriptor of its own.
+    std::fs::read_dir("/proc/self/fd").unwrap().count() - 1
 }
 
 fn limit(descriptors: usize) {

@@ -7,34 +7,15 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use echo_node::deadline::Deadline;
-use echo_node::server::{Config, Event, Server};
-use support::{Running, echo};
+use echo_node::server::{Config, Event};
+use support::{Running, echo, start_stalling};
 
 const AMPLE: Duration = Duration::from_secs(60);
 
-/// A server whose I/O thread blocks in its first event until it is told to go on.
-fn start_stalling(config: &Config) -> (Running, Sender<()>) {
-    let (sender, events) = channel();
-    let (go_on, stall) = channel();
-    let server = Server::start(config, move |event| {
-        sender.send(event).unwrap();
-        // Fails when there is no one who will stall it any more.
-        let _ = stall.recv();
-    });
-    (Running { server: server.unwrap(), events }, go_on)
-}
-
 impl Running {
-    /// Has the I/O thread block.
-    fn stall(&self) {
-        assert!(self.server.send(u64::MAX, Vec::new(), AMPLE));
-        assert!(matches!(self.events.recv_timeout(AMPLE), Ok(Event::Settled(_))));
-    }
-
     fn settled(&self) -> Vec<echo_node::sends::Settled> {
         match self.events.recv_timeout(AMPLE).unwrap() {
             Event::Settled(settled) => settled,

@@ -193,3 +193,35 @@ fn a_discarding_connection_ends_with_its_client() {
     wait_until("it is closed", || running.stats().active_connections == 0);
     assert_eq!(running.wait_for_end(), None);
 }
+
+#[test]
+fn clients_over_the_limit_do_not_hold_it_up() {
+    for threads in [1, 2] {
+        let config = Config { max_connections: Some(1), threads: threads.try_into().unwrap(), ..Config::default() };
+        for _ in 0..20 {
+            let running = start(&config);
+            let first = running.connect();
+            echo(&first, b"in");
+            let second = running.connect();
+            drop(first);
+            let start = Instant::now();
+            running.server.stop(AMPLE);
+            assert_eq!(running.wait_for_end(), None);
+            assert!(start.elapsed() < AMPLE / 10, "it took {:?}", start.elapsed());
+            drop(second);
+        }
+    }
+}
+
+#[test]
+fn all_in_the_backlog_read_an_end_however_many_are_over_the_limit() {
+    let running = start(&Config { max_connections: Some(1), ..Config::default() });
+    let first = running.connect();
+    echo(&first, b"in");
+    let others: Vec<_> = (0..400).map(|_| running.connect()).collect();
+    running.server.stop(AMPLE);
+    for mut other in others {
+        assert_eq!(other.read(&mut [0]).unwrap(), 0);
+    }
+    assert_eq!(running.wait_for_end(), None);
+}

@@ -4,7 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,25 @@ pub fn start(config: &Config) -> Running {
     Running { server, events }
 }
 
+/// A server whose I/O thread blocks in its first event until it is told to go on.
+pub fn start_stalling(config: &Config) -> (Running, Sender<()>) {
+    let (sender, events) = channel();
+    let (go_on, stall) = channel();
+    let server = Server::start(config, move |event| {
+        sender.send(event).unwrap();
+        // Fails when there is no one who will stall it any more.
+        let _ = stall.recv();
+    });
+    (Running { server: server.unwrap(), events }, go_on)
+}
+
 impl Running {
+    /// Has the I/O thread block.
+    pub fn stall(&self) {
+        assert!(self.server.send(u64::MAX, Vec::new(), PATIENCE));
+        assert!(matches!(self.events.recv_timeout(PATIENCE), Ok(Event::Settled(_))));
+    }
+
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.server.address().to_string()).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
