@@ -26,7 +26,7 @@ export interface StartOptions {
    */
   maxConnections?: number | undefined
   /**
-   * Closes idle connections after this time, in milliseconds, 0 to 4,294,967,295; at most a sixteenth of it late. 0 turns
+   * Closes idle connections after this time, in milliseconds, 0 to 4,294,967,295; at most a sixteenth of it late, or 20 ms if that is more. 0 turns
    * it off.
    * @default 0
    */

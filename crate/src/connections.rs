@@ -33,8 +33,8 @@ pub struct Connections {
     spared: Option<Vec<SocketAddrV4>>,
 }
 
-/// A clock that never ticks twice in one turn of the loop. Between two ticks every connection that had something to say was
-/// served, so after a stall of the process, or in a turn that took long, nobody is idle who merely was not heard.
+/// A clock that never ticks twice in one turn of the loop. So a stall of the process, or a turn that takes long, is one tick,
+/// and nobody counts as idle only because the thread did not come to them.
 struct IdleClock {
     now: u32,
     tick: Duration,

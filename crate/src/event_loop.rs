@@ -1,8 +1,8 @@
 //! What an I/O thread does: waits, serves what is ready, accepts, carries out commands and timers, and waits again.
 //!
-//! In this order: a limit or a timer that is judged before input that already waits is judged wrongly. And only a
-//! descriptor's own event may close it while the events of one wait are served. So no event can meet a slot that was given
-//! up and taken again in between.
+//! Input comes first, then limits and timers: otherwise a client would be cut off though its data is here. While the events
+//! of one wait are served, only a descriptor's own event may close it. So no event can meet a slot that was given up and taken
+//! again in between.
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub struct EventLoop {
     context: Context,
     inbox: Inbox,
     connections: Connections,
-    /// The first thread has it.
+    /// Only the first thread has one.
     front: Option<Front>,
     busy_poll: BusyPoll,
     /// To be dropped when what was ready at the last commands has been served.

@@ -80,8 +80,8 @@ impl Front {
 
     /// Decides about the connections over the limit once all threads have served the ends that came before them.
     ///
-    /// It takes on as many as there is room for. Only if that is none it turns them away: each that it takes on may have
-    /// ended already, and the next one may be the same client again.
+    /// It admits as many as there is room for, and turns away only if there is none: a client that it has just admitted may
+    /// already be gone, and may be the next one in line.
     pub fn decide(&mut self, context: &mut Context, connections: &mut Connections) {
         if let Some((_, mut count)) = self.catch_up.take_if(|(catch_up, _)| catch_up.strong_count() == 0) {
             if has_room(context) {

@@ -1,7 +1,7 @@
 //! A TCP echo server (RFC 862) made of the system calls `socket`, `bind`, `listen`, `accept`, `read` and `write`.
 //!
-//! [`server::Server`] is the way in. The data goes straight down: server, event loop, connection or exchange, system
-//! calls.
+//! [`server::Server`] is the way in. An event goes from the loop to a table (connections, sends, lingering sockets), from
+//! there to one connection or exchange, and from there to the system calls.
 //!
 //! This module is the binding: what JavaScript sees of the engine, as a class, and nothing but that. Checks, errors and
 //! promises are made in TypeScript, above it.

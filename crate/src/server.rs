@@ -60,8 +60,8 @@ impl Default for Config {
 pub enum Event {
     /// These sends are over.
     Settled(Vec<Settled>),
-    /// The server has ended: this is its last word. The text is that of the panic, if one ended it; only then can there be
-    /// sends that were not settled, and never will be.
+    /// The server has ended: this is its last word. The text is that of the panic, if one ended it. Sends that are not
+    /// settled by now never will be: a panic lost them, or they came after the stop.
     Ended(Option<String>),
 }
 
@@ -132,8 +132,8 @@ impl Server {
     /// Closes everything at once, and returns when the threads have ended: at once after [`Event::Ended`]. Only
     /// [`Self::stats`] is left.
     ///
-    /// An owner that is garbage-collected calls it at the end, or the thread's stack and the descriptor of its mailbox
-    /// outlive the server by a collection: a loop of starts and stops had up to 60 of each.
+    /// An owner that is garbage-collected calls it at the end, so that the thread's stack and the descriptor of its mailbox do
+    /// not wait for a collection.
     pub fn release(&mut self) {
         self.stop(Duration::ZERO);
         if let Some((_, thread)) = self.first.take() {
