@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 
-import * as imported from 'echo-node'
+import { defaultServer, EchoServer, send, start, stats, stop } from 'echo-node'
 
 const required = createRequire(import.meta.url)('echo-node')
-assert.equal(imported.defaultServer, required.defaultServer)
-for (const name of ['EchoServer', 'send', 'start', 'stats', 'stop']) assert.equal(imported[name], required[name])
+const imported = { defaultServer, EchoServer, send, start, stats, stop }
+for (const [name, value] of Object.entries(imported)) assert.equal(value, required[name], name)
