@@ -303,6 +303,14 @@ test('bytes whose buffer is gone are refused, and not taken for no bytes', async
   for (const data of [transferred, posted, outOfBounds]) {
     await t.throwsAsync(server.send(data), { instanceOf: TypeError, code: 'ERR_INVALID_ARG_TYPE' })
   }
+  const late = new Uint8Array(4)
+  const detaching = {
+    get timeout(): number {
+      structuredClone(late.buffer, { transfer: [late.buffer] })
+      return 1000
+    },
+  }
+  await t.throwsAsync(server.send(late, detaching), { instanceOf: TypeError, code: 'ERR_INVALID_ARG_TYPE' })
   t.is(server.stats().totalConnections, 0)
   const tracking = new Uint8Array(resizable)
   for (const data of [new Uint8Array(0), new Uint8Array(new ArrayBuffer(0)), tracking, new Uint8Array(shared(3))]) {

@@ -133,8 +133,9 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   send(data: Uint8Array, options?: SendOptions): Promise<Echo<Buffer>>
   send(data: string | Uint8Array, options?: SendOptions): Promise<Echo<string | Buffer>>
   async send(data: string | Uint8Array, options: SendOptions = {}): Promise<Echo<string | Buffer>> {
-    const bytes = payload(data)
     const { timeout, signal } = sendOptions(options)
+    // Last: reading the options may run code that detaches its buffer.
+    const bytes = payload(data)
     const received = await this.#exchange(bytes, timeout, signal)
     return { echoed: typeof data === 'string' ? received.toString() : received, bytes: received.length }
   }

@@ -98,7 +98,7 @@ impl Lingering {
         let is_done = |ending: &mut Ending| {
             ending.turned_away_until.as_mut().is_some_and(|deadline| deadline.has_passed(now))
                 || ((ending.turned_away_until.is_none() || is_stopping)
-                    && syscalls::unacknowledged(&ending.socket).is_ok_and(|count| count == 0))
+                    && syscalls::unacknowledged(&ending.socket).unwrap_or(0) == 0)
         };
         let done = self.sockets.iter_mut().filter_map(|(slot, ending)| is_done(ending).then_some(slot));
         let done: Vec<_> = done.take(CLOSES_PER_TURN).collect();
