@@ -90,9 +90,9 @@ fn what_a_peer_wrote_before_it_took_no_more_comes_back() {
 #[test]
 fn sends_that_are_cut_off_name_the_call_each_waited_in() {
     let running = start(&Config { threads: 2.try_into().unwrap(), ..Config::default() });
-    let data = noise(4 << 20);
-    for id in 0..100 {
-        assert!(running.server.send(id, data.clone(), AMPLE));
+    // Untouched memory, so that posting takes no time: none is over when the stop comes.
+    for id in 0..300 {
+        assert!(running.server.send(id, vec![0; 16 << 20], AMPLE));
     }
     running.server.stop(Duration::ZERO);
     let (mut settled, mut calls) = (0, std::collections::BTreeSet::new());
@@ -103,9 +103,9 @@ fn sends_that_are_cut_off_name_the_call_each_waited_in() {
             calls.insert(error.syscall);
         }
     }
-    assert_eq!(settled, 100);
-    // Which ones are left depends on the machine.
-    assert!(!calls.is_empty() && calls.is_subset(&["connect", "write", "read"].into()), "{calls:?}");
+    assert_eq!(settled, 300);
+    // Those beyond the first 64 have not been on the wire.
+    assert!(calls.contains("connect") && calls.contains("write"), "{calls:?}");
 }
 
 #[test]
