@@ -83,15 +83,14 @@ const SMALLEST_NETWORKS = new Set(['255.255.255.254', '255.255.255.255'])
 export function startOptions(port: unknown, options: unknown) {
   const given = object(options)
   const { host = '127.0.0.1' } = given
-  const idleTimeout = option(given, 'idleTimeout', 0, 0, MAX_UINT32)
   return {
     port: integer('port', port, 0, MAX_PORT),
     host: ipv4('options.host', host),
     backlog: option(given, 'backlog', 511, 1, MAX_INT32),
     maxConnections: option(given, 'maxConnections', MAX_UINT32, 1, MAX_UINT32),
+    idleTimeout: option(given, 'idleTimeout', 0, 0, MAX_UINT32),
     busyPoll: option(given, 'busyPoll', 50, 0, SECOND_IN_MICROSECONDS),
     threads: option(given, 'threads', 1, 1, MAX_THREADS),
-    ...(idleTimeout > 0 && { idleTimeout }),
   }
 }
 

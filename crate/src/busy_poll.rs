@@ -27,19 +27,18 @@ impl BusyPoll {
     }
 
     /// Waits with `wait`, whose argument says how long it may sleep (`None`: without end), and which returns how many events
-    /// came. Goes to sleep at once unless `may_poll`; neither polls nor sleeps beyond `timer`. Fails as `wait` does.
+    /// came. Goes to sleep at once unless `may_poll`; polling and sleep take no longer than `timeout`. Fails as `wait` does.
     pub fn wait(
         &mut self,
         may_poll: bool,
-        timer: Option<Instant>,
+        timeout: Option<Duration>,
         mut wait: impl FnMut(Option<Duration>) -> Result<usize>,
     ) -> Result<usize> {
-        let remaining = || timer.map(|at| at.saturating_duration_since(Instant::now()));
         if self.time.is_zero() || !may_poll {
-            return wait(remaining());
+            return wait(timeout);
         }
         let start = Instant::now();
-        let end = timer.unwrap_or(start + self.time).min(start + self.time);
+        let end = start + timeout.map_or(self.time, |timeout| timeout.min(self.time));
         if self.misses < MAX_MISSES {
             loop {
                 let events = wait(Some(Duration::ZERO))?;
@@ -55,7 +54,7 @@ impl BusyPoll {
                 thread::yield_now();
             }
         }
-        let events = wait(remaining())?;
+        let events = wait(timeout.map(|timeout| timeout.saturating_sub(start.elapsed())))?;
         // A sleep so short that polling would have met the event that ended it: it pays again.
         if events > 0 && start.elapsed() < self.time {
             self.misses = 0;

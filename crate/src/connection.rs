@@ -47,8 +47,8 @@ impl Drop for Rest {
 /// What the event loop is to do with a connection next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next {
-    /// Call again when this has come.
-    WaitFor(Interest),
+    /// Call again when [`Connection::wanted`] has come.
+    Wait,
     /// Close it: the peer has all, or is gone.
     Close,
     /// It is drained, but the peer may not have all yet: a lingering close.
@@ -58,10 +58,10 @@ pub enum Next {
 /// A connection. Idle it is these few bytes in a table and nothing on the heap.
 pub struct Connection {
     socket: OwnedFd,
+    /// Its peer is a send of the same server.
+    is_own: bool,
     /// The server stops: echoes what has already arrived, then ends.
     is_draining: bool,
-    /// What the poller waits for on its behalf.
-    pub interest: Interest,
     /// The tick of the idle clock at which something last happened.
     pub last_active: u32,
     /// What the peer had not acknowledged at the last look, 0 before the first one.
@@ -83,9 +83,8 @@ impl From<Connection> for OwnedFd {
 
 impl Connection {
     /// A connection over a connected non-blocking stream socket.
-    pub fn new(socket: OwnedFd, now: u32) -> Self {
-        let interest = Interest::Readable;
-        Self { socket, is_draining: false, interest, last_active: now, unacknowledged: 0, rest: None }
+    pub fn new(socket: OwnedFd, is_own: bool) -> Self {
+        Self { socket, is_own, is_draining: false, last_active: 0, unacknowledged: 0, rest: None }
     }
 
     /// Does what can be done now. Fails with `EAGAIN` if that is nothing, and with any other error if the connection is
@@ -104,15 +103,14 @@ impl Connection {
                 } else if written == 0 {
                     return Err(Error { errno: libc::EAGAIN, syscall: "write" });
                 }
-                Ok(Next::WaitFor(self.wanted()))
+                Ok(Next::Wait)
             }
         }
     }
 
-    /// Tells the connection that the server stops. Call [`Self::advance`] when what it returns has come.
-    pub fn drain(&mut self) -> Interest {
-        self.is_draining = true;
-        self.wanted()
+    /// Tells the connection that the server stops: it ends when it has echoed what has arrived. That of a send goes on, and ends with the send.
+    pub fn drain(&mut self) {
+        self.is_draining = !self.is_own;
     }
 
     /// Notes that something has happened at this tick of the idle clock.
@@ -147,10 +145,11 @@ impl Connection {
         if written < read {
             self.rest = Some(Box::new(Rest::new(&data[written..], &context.shared)));
         }
-        Ok(Next::WaitFor(self.wanted()))
+        Ok(Next::Wait)
     }
 
-    fn wanted(&self) -> Interest {
+    /// What to wait for before the next [`Self::advance`].
+    pub fn wanted(&self) -> Interest {
         match (&self.rest, self.is_draining) {
             (Some(_), _) => Interest::Writable,
             (None, false) => Interest::Readable,

@@ -1,18 +1,14 @@
 //! The connections of one I/O thread, in a dense table, and what happens to many of them at once: idle timeouts and the
 //! drain of a stop, a bounded number per turn of the loop.
 
-use std::net::SocketAddrV4;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slab::Slab;
 
 use crate::connection::{Connection, Next};
 use crate::context::{Context, Source};
 use crate::lingering::Lingering;
-use crate::poller::Interest;
-use crate::syscalls;
 
 /// How many connections are examined in one turn of the loop, so that the others have theirs: 15,000 at once would hold
 /// them up for a third of a second.
@@ -29,27 +25,24 @@ pub struct Connections {
     idle_clock: Option<IdleClock>,
     /// The slot at which a sweep goes on.
     sweep: Option<usize>,
-    /// The server stops. Connections with these peers go on.
-    spared: Option<Vec<SocketAddrV4>>,
+    /// The server stops.
+    is_draining: bool,
 }
 
 /// A clock that never ticks twice in one turn of the loop. So a stall of the process, or a turn that takes long, is one tick,
 /// and nobody counts as idle only because the thread did not come to them.
 struct IdleClock {
-    now: u32,
-    tick: Duration,
-    next_tick: Instant,
+    ticks: u32,
+    interval: Duration,
+    next_tick: Duration,
 }
 
 impl Connections {
-    /// None yet.
-    pub fn new(idle_timeout: Option<Duration>) -> Self {
-        let idle_clock = idle_timeout.map(|timeout| IdleClock {
-            now: 0,
-            tick: timeout / TICKS_PER_TIMEOUT,
-            next_tick: Instant::now(),
-        });
-        Self { table: Slab::new(), lingering: Lingering::default(), idle_clock, sweep: None, spared: None }
+    /// None yet. A zero timeout lets them be idle for ever.
+    pub fn new(idle_timeout: Duration) -> Self {
+        let interval = idle_timeout / TICKS_PER_TIMEOUT;
+        let idle_clock = (!interval.is_zero()).then_some(IdleClock { ticks: 0, interval, next_tick: Duration::ZERO });
+        Self { table: Slab::new(), lingering: Lingering::default(), idle_clock, sweep: None, is_draining: false }
     }
 
     /// Whether none is served, and none lingers.
@@ -58,14 +51,14 @@ impl Connections {
     }
 
     /// Serves one more connection, which is counted already.
-    pub fn adopt(&mut self, context: &Context, socket: OwnedFd) {
-        let mut connection = Connection::new(socket, self.now());
-        if self.spared.as_ref().is_some_and(|spared| !is_spared(spared, &connection)) {
-            connection.interest = connection.drain();
+    pub fn adopt(&mut self, context: &Context, mut connection: Connection) {
+        connection.touch(self.ticks());
+        if self.is_draining {
+            connection.drain();
         }
+        let interest = connection.wanted();
         let slot = self.table.insert(connection);
-        let connection = &self.table[slot];
-        if context.poller.add(connection, Source::Connection(slot).into(), connection.interest).is_err() {
+        if context.poller.add(&self.table[slot], Source::Connection(slot).into(), interest).is_err() {
             // ENOMEM, ENOSPC: it would never be heard of again.
             context.counters.connections.subtract(1);
             context.counters.rejected.add(1);
@@ -75,18 +68,19 @@ impl Connections {
 
     /// Serves a connection about which an event came; false if there was nothing to do.
     pub fn ready(&mut self, context: &mut Context, slot: usize) -> bool {
-        let now = self.now();
+        let ticks = self.ticks();
         let Some(connection) = self.table.get_mut(slot) else { return false };
+        let waited_for = connection.wanted();
         match connection.advance(context) {
-            Ok(Next::WaitFor(interest)) => {
-                connection.touch(now);
-                if interest != connection.interest {
-                    self.wait_for(context, slot, interest);
+            Ok(Next::Wait) => {
+                connection.touch(ticks);
+                if connection.wanted() != waited_for {
+                    self.wait_for_event(context, slot);
                 }
             }
             Ok(Next::Linger) => {
                 let connection = self.remove(context, slot);
-                self.lingering.end(context, connection.into());
+                self.lingering.finish(context, connection.into());
             }
             Err(error) if error.would_block() => return false,
             // ECONNRESET, EPIPE, ETIMEDOUT and the like: this connection is over, nothing else is.
@@ -97,43 +91,38 @@ impl Connections {
 
     /// Whether the server stops.
     pub fn is_draining(&self) -> bool {
-        self.spared.is_some()
+        self.is_draining
     }
 
-    /// Tells all that the server stops, except those with the spared peers.
-    pub fn drain(&mut self, spared: Vec<SocketAddrV4>) {
-        self.spared = Some(spared);
-        self.sweep = Some(0);
-    }
-
-    /// Replaces the spared peers.
-    pub fn spare(&mut self, peers: Vec<SocketAddrV4>) {
-        self.spared = Some(peers);
+    /// Tells all that the server stops.
+    pub fn drain(&mut self) {
+        if !self.is_draining {
+            self.is_draining = true;
+            self.sweep = Some(0);
+        }
     }
 
     /// When to call [`Self::run_timers`].
-    pub fn next_timer(&self) -> Option<Instant> {
-        let is_ticking = !self.table.is_empty() && !self.is_draining();
+    pub fn next_timer(&self, now: Duration) -> Option<Duration> {
+        let is_ticking = !self.table.is_empty() && !self.is_draining;
         let tick = self.idle_clock.as_ref().filter(|_| is_ticking).map(|clock| clock.next_tick);
-        let sweep = self.sweep.map(|_| Instant::now());
+        let sweep = self.sweep.map(|_| now);
         [tick, sweep, self.lingering.next_look].into_iter().flatten().min()
     }
 
     /// Goes on with a sweep, lets the idle clock tick, and looks at the sockets that linger.
-    pub fn run_timers(&mut self, context: &mut Context, now: Instant) {
+    pub fn run_timers(&mut self, context: &mut Context) {
         if self.sweep.is_none()
-            && self.spared.is_none()
+            && !self.is_draining
             && let Some(clock) = &mut self.idle_clock
-            && clock.next_tick <= now
+            && context.clock.has_passed(clock.next_tick)
         {
-            clock.now = clock.now.wrapping_add(1);
-            clock.next_tick = now + clock.tick;
+            clock.ticks = clock.ticks.wrapping_add(1);
+            clock.next_tick = context.clock.after(clock.interval);
             self.sweep = Some(0);
         }
         self.continue_sweep(context);
-        if self.lingering.next_look.is_some_and(|at| at <= now) {
-            self.lingering.look(context, self.is_draining());
-        }
+        self.lingering.run_timers(context, self.is_draining);
     }
 
     fn continue_sweep(&mut self, context: &mut Context) {
@@ -152,16 +141,12 @@ impl Connections {
 
     /// What a sweep does with one connection; false if that is nothing.
     fn examine(&mut self, context: &mut Context, slot: usize) -> bool {
-        let connection = &mut self.table[slot];
-        if let Some(spared) = &self.spared {
-            if !is_spared(spared, connection) {
-                let interest = connection.drain();
-                self.wait_for(context, slot, interest);
-            }
+        if self.is_draining {
+            self.table[slot].drain();
+            self.wait_for_event(context, slot);
             return true;
         }
-        let Some(clock) = &self.idle_clock else { return false };
-        if clock.now.wrapping_sub(connection.last_active) <= TICKS_PER_TIMEOUT {
+        if self.ticks().wrapping_sub(self.table[slot].last_active) <= TICKS_PER_TIMEOUT {
             return false;
         }
         self.close_if_idle(context, slot);
@@ -174,17 +159,15 @@ impl Connections {
         if self.ready(context, slot) {
             return;
         }
-        let now = self.now();
-        let connection = &mut self.table[slot];
-        if !connection.has_moved(now) {
+        let ticks = self.ticks();
+        if !self.table[slot].has_moved(ticks) {
             self.close(context, slot);
         }
     }
 
-    fn wait_for(&mut self, context: &Context, slot: usize, interest: Interest) {
-        let connection = &mut self.table[slot];
-        connection.interest = interest;
-        if context.poller.modify(&*connection, Source::Connection(slot).into(), interest).is_err() {
+    fn wait_for_event(&mut self, context: &Context, slot: usize) {
+        let connection = &self.table[slot];
+        if context.poller.modify(connection, Source::Connection(slot).into(), connection.wanted()).is_err() {
             // It would never be heard of again.
             self.close(context, slot);
         }
@@ -203,12 +186,7 @@ impl Connections {
         connection
     }
 
-    fn now(&self) -> u32 {
-        self.idle_clock.as_ref().map_or(0, |clock| clock.now)
+    fn ticks(&self) -> u32 {
+        self.idle_clock.as_ref().map_or(0, |clock| clock.ticks)
     }
-}
-
-/// Whether the connection's peer is one of these. A peer without an address is gone.
-fn is_spared(spared: &[SocketAddrV4], connection: &Connection) -> bool {
-    !spared.is_empty() && syscalls::getpeername(connection).is_ok_and(|peer| spared.contains(&peer))
 }

@@ -1,7 +1,9 @@
-//! What everything on one I/O thread works with: the poller, the buffer that all reads go to, and the counters.
+//! What everything on one I/O thread works with: the poller, the clock, the buffer that all reads go to, and the counters.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use crate::clock::Clock;
 use crate::connection::READ_SIZE;
 use crate::error::Result;
 use crate::poller::{Poller, Token};
@@ -11,6 +13,8 @@ use crate::shared::{Counters, Shared};
 pub struct Context {
     /// Waits for every socket of the thread.
     pub poller: Poller,
+    /// What its timers go by.
+    pub clock: Clock,
     /// Its content means nothing between two calls.
     pub buffer: Box<[u8]>,
     /// The thread's own counters.
@@ -24,6 +28,7 @@ impl Context {
     pub fn new(shared: &Arc<Shared>, thread: usize) -> Result<Self> {
         Ok(Self {
             poller: Poller::new()?,
+            clock: Clock::new(Instant::now()),
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
             counters: Arc::clone(&shared.counters[thread]),
             shared: Arc::clone(shared),

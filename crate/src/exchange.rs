@@ -3,8 +3,8 @@
 
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
-use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::poller::Interest;
 use crate::syscalls;
@@ -15,8 +15,8 @@ pub struct Request {
     pub id: u64,
     /// What to write. May be empty: that is a connection without a byte.
     pub data: Vec<u8>,
-    /// When to give it up.
-    pub deadline: Deadline,
+    /// When to give it up, on the clock of the thread.
+    pub deadline: Duration,
 }
 
 /// How far an exchange is.
@@ -32,6 +32,8 @@ pub struct Exchange {
     /// What is sent.
     pub request: Request,
     socket: OwnedFd,
+    /// Its own address, which the server sees as the peer's.
+    pub address: SocketAddrV4,
     to: SocketAddrV4,
     stage: Stage,
     /// What the poller waits for on its behalf; nothing before it is registered.
@@ -48,17 +50,18 @@ impl AsFd for Exchange {
 }
 
 impl Exchange {
-    /// Opens a socket and starts to connect. Fails as socket(2), setsockopt(2) and connect(2) do; then the request comes
-    /// back, and can be tried again.
+    /// Opens a socket and starts to connect. Fails as socket(2), setsockopt(2), connect(2) and getsockname(2) do; then the
+    /// request comes back, and can be tried again.
     pub fn open(request: Request, to: SocketAddrV4) -> std::result::Result<Self, (Error, Request)> {
-        match connecting_socket(to) {
-            Ok(socket) => Ok(Self {
+        match connect(to) {
+            Ok((socket, address, is_connected)) => Ok(Self {
                 // What comes back is as long as what is sent.
                 received: Vec::with_capacity(request.data.len()),
                 request,
                 socket,
+                address,
                 to,
-                stage: Stage::Connecting,
+                stage: if is_connected { Stage::Writing } else { Stage::Connecting },
                 interest: None,
                 written: 0,
             }),
@@ -69,11 +72,6 @@ impl Exchange {
     /// Whether the server cannot know of it yet.
     pub fn is_connecting(&self) -> bool {
         self.stage == Stage::Connecting
-    }
-
-    /// Its own address, which its server sees as the peer's.
-    pub fn address(&self) -> Result<SocketAddrV4> {
-        syscalls::getsockname(&self.socket)
     }
 
     /// The system call that the exchange waits for.
@@ -111,7 +109,6 @@ impl Exchange {
         let _ = syscalls::set_linger_zero(&self.socket);
     }
 
-    /// On loopback the handshake is over when the first connect(2) returns, so this succeeds without a turn of the poller.
     fn finish_connecting(&mut self, buffer: &mut [u8]) -> Result<bool> {
         if !syscalls::connect(&self.socket, self.to)? {
             return Ok(false);
@@ -148,10 +145,13 @@ impl Exchange {
     }
 }
 
-fn connecting_socket(to: SocketAddrV4) -> Result<OwnedFd> {
+/// A socket that connects, its address, and whether it is connected already: on loopback the handshake is over when connect(2)
+/// returns.
+fn connect(to: SocketAddrV4) -> Result<(OwnedFd, SocketAddrV4, bool)> {
     let socket = syscalls::socket()?;
     // Without it the client's port could not be listened on until its TIME_WAIT is over.
     syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
-    syscalls::connect(&socket, to)?;
-    Ok(socket)
+    let is_connected = syscalls::connect(&socket, to)?;
+    let address = syscalls::getsockname(&socket)?;
+    Ok((socket, address, is_connected))
 }

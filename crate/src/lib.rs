@@ -6,15 +6,15 @@
 //! This module is the binding: what JavaScript sees of the engine, as a class, and nothing but that. Checks, errors and
 //! promises are made in TypeScript, above it.
 
+pub mod acceptor;
 pub mod busy_poll;
+pub mod clock;
 pub mod connection;
 pub mod connections;
 pub mod context;
-pub mod deadline;
 pub mod error;
 pub mod event_loop;
 pub mod exchange;
-pub mod front;
 pub mod lingering;
 pub mod listener;
 pub mod mailbox;
@@ -35,7 +35,7 @@ use napi_derive::napi;
 use crate::error::Error;
 use crate::server::{Config, Event, Server};
 
-/// What `start` is told. Times are in milliseconds; absent is unlimited or off.
+/// What `start` is told. Times are in milliseconds.
 #[napi(object)]
 pub struct StartOptions {
     /// An IPv4 address.
@@ -45,9 +45,9 @@ pub struct StartOptions {
     /// How many connections may wait to be accepted.
     pub backlog: i32,
     /// More connections are turned away.
-    pub max_connections: Option<u32>,
-    /// Quiet connections are closed after this time.
-    pub idle_timeout: Option<u32>,
+    pub max_connections: u32,
+    /// Idle connections are closed after this time; 0 is never.
+    pub idle_timeout: u32,
     /// How long to poll before sleeping, in microseconds; 0 is off.
     pub busy_poll: u32,
     /// How many I/O threads.
@@ -138,8 +138,8 @@ impl NativeServer {
         let config = Config {
             address: SocketAddrV4::new(ip, options.port),
             backlog: options.backlog,
-            max_connections: options.max_connections.map(|most| most as usize),
-            idle_timeout: options.idle_timeout.map(|time| Duration::from_millis(time.into())),
+            max_connections: options.max_connections as usize,
+            idle_timeout: Duration::from_millis(options.idle_timeout.into()),
             busy_poll: Duration::from_micros(options.busy_poll.into()),
             threads: NonZeroUsize::new(options.threads as usize).unwrap_or(NonZeroUsize::MIN),
         };

@@ -5,12 +5,11 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slab::Slab;
 
 use crate::context::{Context, Source};
-use crate::deadline::Deadline;
 use crate::poller::Interest;
 use crate::syscalls;
 
@@ -31,14 +30,14 @@ const CLOSES_PER_TURN: usize = 256;
 pub struct Lingering {
     sockets: Slab<Ending>,
     turned_away: usize,
-    /// When to call [`Self::look`] next, while there is anything to look at.
-    pub next_look: Option<Instant>,
+    /// When to call [`Self::run_timers`] next, while there is anything to look at.
+    pub next_look: Option<Duration>,
 }
 
 struct Ending {
     socket: OwnedFd,
     /// Turned away, it was never counted as open, and is closed at this moment. Otherwise the stop has a deadline.
-    turned_away_until: Option<Deadline>,
+    turned_away_until: Option<Duration>,
 }
 
 impl Lingering {
@@ -48,7 +47,7 @@ impl Lingering {
     }
 
     /// Closes a drained connection as soon as its peer has acknowledged everything, or has ended its side.
-    pub fn end(&mut self, context: &Context, socket: OwnedFd) {
+    pub fn finish(&mut self, context: &Context, socket: OwnedFd) {
         if syscalls::unacknowledged(&socket).is_ok_and(|count| count > 0) {
             self.add(context, Ending { socket, turned_away_until: None });
         } else {
@@ -62,7 +61,7 @@ impl Lingering {
         context.counters.rejected.add(1);
         if self.turned_away < MOST_TURNED_AWAY {
             self.turned_away += 1;
-            self.add(context, Ending { socket, turned_away_until: Some(Deadline::new(Instant::now() + TIME)) });
+            self.add(context, Ending { socket, turned_away_until: Some(context.clock.after(TIME)) });
         } else {
             // Whatever the two say, the socket is closed next.
             let _ = syscalls::shutdown_write(&socket);
@@ -78,7 +77,7 @@ impl Lingering {
         if registered.is_err() {
             self.close(context, slot);
         } else {
-            self.next_look.get_or_insert_with(|| Instant::now() + LOOK_INTERVAL);
+            self.next_look.get_or_insert(context.clock.after(LOOK_INTERVAL));
         }
     }
 
@@ -92,25 +91,27 @@ impl Lingering {
         }
     }
 
-    /// Closes the sockets that are done. While the server stops nobody waits for the ends of clients that were turned away.
-    pub fn look(&mut self, context: &mut Context, is_stopping: bool) {
-        let now = Instant::now();
-        let is_done = |ending: &mut Ending| {
-            ending.turned_away_until.as_mut().is_some_and(|deadline| deadline.has_passed(now))
+    /// Looks which sockets are done, and closes them. While the server stops nobody waits for the ends of clients that were
+    /// turned away.
+    pub fn run_timers(&mut self, context: &mut Context, is_stopping: bool) {
+        let has_passed = |moment| context.clock.has_passed(moment);
+        if !self.next_look.is_some_and(has_passed) {
+            return;
+        }
+        let is_done = |ending: &Ending| {
+            ending.turned_away_until.is_some_and(has_passed)
                 || ((ending.turned_away_until.is_none() || is_stopping)
                     && syscalls::unacknowledged(&ending.socket).unwrap_or(0) == 0)
         };
-        let done = self.sockets.iter_mut().filter_map(|(slot, ending)| is_done(ending).then_some(slot));
+        let done = self.sockets.iter().filter_map(|(slot, ending)| is_done(ending).then_some(slot));
         let done: Vec<_> = done.take(CLOSES_PER_TURN).collect();
-        self.next_look = Some(if done.len() < CLOSES_PER_TURN { now + LOOK_INTERVAL } else { now });
+        let pause = if done.len() < CLOSES_PER_TURN { LOOK_INTERVAL } else { Duration::ZERO };
         for slot in done {
             // What has arrived meanwhile is read, so that closing sends no RST.
             self.ready(context, slot);
             self.close(context, slot);
         }
-        if self.is_empty() {
-            self.next_look = None;
-        }
+        self.next_look = (!self.is_empty()).then(|| context.clock.after(pause));
     }
 
     fn close(&mut self, context: &Context, slot: usize) {

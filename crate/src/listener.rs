@@ -2,9 +2,9 @@
 
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::context::Source;
+use crate::context::{Context, Source};
 use crate::error::{Error, Result};
 use crate::poller::{Interest, Poller};
 use crate::syscalls;
@@ -20,9 +20,9 @@ const BROKEN_IN_A_ROW: usize = 64;
 pub struct Listener {
     socket: OwnedFd,
     address: SocketAddrV4,
-    /// Out of the poller until this moment, when [`Self::resume`] is to be called at the latest. Level-triggered, a listener
-    /// that cannot be served would wake the loop without end.
-    pub paused_until: Option<Instant>,
+    /// It rests until this moment, when [`Self::resume`] is to be called at the latest. The poller does not report it
+    /// meanwhile: level-triggered, a listener that cannot be served would wake the loop without end.
+    pub paused_until: Option<Duration>,
 }
 
 impl Listener {
@@ -55,38 +55,24 @@ impl Listener {
         poller.add(&self.socket, Source::Listener.into(), Interest::Readable)
     }
 
-    /// Takes one connection from the backlog, if a client waits there and can be served now.
-    pub fn accept(&mut self, poller: &Poller) -> Option<OwnedFd> {
+    /// Takes one connection from the backlog, with the address of its peer, if a client waits there and can be served now.
+    pub fn accept(&mut self, context: &Context) -> Option<(OwnedFd, SocketAddrV4)> {
         if self.is_paused() {
             return None;
         }
         for _ in 0..BROKEN_IN_A_ROW {
-            let error = match syscalls::accept(&self.socket) {
-                Ok(socket) => return Some(socket),
-                Err(error) => error,
-            };
-            match error.errno {
-                libc::EAGAIN => return None,
-                // accept(2): errors that were pending on the new connection, and one that a firewall refused. There may be
-                // others behind it.
-                libc::ECONNABORTED
-                | libc::EPERM
-                | libc::EPROTO
-                | libc::ENETDOWN
-                | libc::ENOPROTOOPT
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EHOSTUNREACH
-                | libc::EOPNOTSUPP
-                | libc::ENETUNREACH
-                | libc::ETIMEDOUT => {}
-                // EMFILE, ENFILE, ENOBUFS, ENOMEM: the clients wait in the backlog. The same pause serves an errno that is
-                // not in the manual: it costs a moment, never the server.
-                _ => break,
+            match syscalls::accept(&self.socket) {
+                Ok(accepted) => return Some(accepted),
+                Err(Error { errno: libc::EAGAIN, .. }) => return None,
+                // The clients wait in the backlog.
+                Err(Error { errno: libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM, .. }) => break,
+                // ECONNABORTED, EPERM and the like (accept(2)): the connection is gone. There may be others behind it.
+                Err(_) => {}
             }
         }
-        poller.remove(&self.socket);
-        self.paused_until = Some(Instant::now() + PAUSE);
+        // A failure leaves the loop spinning for a while.
+        let _ = context.poller.modify(&self.socket, Source::Listener.into(), Interest::None);
+        self.paused_until = Some(context.clock.after(PAUSE));
         None
     }
 
@@ -95,16 +81,10 @@ impl Listener {
         self.paused_until.is_some()
     }
 
-    /// Ends a pause, if there is one.
-    pub fn resume(&mut self, poller: &Poller) {
-        if !self.is_paused() {
-            return;
-        }
-        self.paused_until = match self.register(poller) {
-            // EEXIST: it could not be removed.
-            Ok(()) | Err(Error { errno: libc::EEXIST, .. }) => None,
-            Err(_) => Some(Instant::now() + PAUSE),
-        };
+    /// Ends the rest. If that fails it goes on.
+    pub fn resume(&mut self, context: &Context) {
+        let resumed = context.poller.modify(&self.socket, Source::Listener.into(), Interest::Readable);
+        self.paused_until = resumed.err().map(|_| context.clock.after(PAUSE));
     }
 
     /// Closes it. Clients that still wait in the backlog are reset by the kernel.

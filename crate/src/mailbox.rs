@@ -1,35 +1,28 @@
 //! How other threads speak to an I/O thread: a queue of commands, and a way to wake it.
 
-use std::net::SocketAddrV4;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::Instant;
+use std::time::Duration;
 
+use crate::connection::Connection;
 use crate::context::Source;
 use crate::error::Result;
-use crate::exchange::Request;
 use crate::poller::{Poller, Waker};
 
 /// What an I/O thread can be told.
 pub enum Command {
-    /// Carry out a send.
-    Send(Request),
+    /// Carry out a send: its id, the data, and the time that it may take.
+    Send(u64, Vec<u8>, Duration),
     /// Give up the send with this id.
     Cancel(u64),
     /// Serve a connection that the first thread has accepted.
-    Adopt(OwnedFd),
+    Adopt(Connection),
     /// Serve what is ready now, then drop this.
     CatchUp(Arc<CatchUp>),
     /// Another thread of the server has ended.
     ThreadEnded,
-    /// Finish what has been begun, and end at the deadline at the latest.
-    Stop {
-        /// When to cut off what is left.
-        deadline: Instant,
-        /// Connections with these peers go on for now: sends of our own, which end by themselves.
-        spared: Vec<SocketAddrV4>,
-    },
+    /// Finish what has been begun, within this time.
+    Stop(Duration),
 }
 
 /// Shared by the threads that are to catch up with their events. The first thread is woken when all have dropped it.

@@ -17,23 +17,21 @@ const EVENTS: usize = 256;
 
 /// What to wait for. Errors and hang-ups are always reported (`epoll_ctl(2)`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
 pub enum Interest {
+    /// Nothing.
+    None = 0,
     /// Input, or its end.
-    Readable,
+    Readable = libc::EPOLLIN.cast_unsigned(),
     /// Room for output.
-    Writable,
+    Writable = libc::EPOLLOUT.cast_unsigned(),
     /// Either.
-    Both,
+    Both = (libc::EPOLLIN | libc::EPOLLOUT).cast_unsigned(),
 }
 
 impl Interest {
     fn event(self, token: Token) -> epoll_event {
-        let events = match self {
-            Self::Readable => libc::EPOLLIN,
-            Self::Writable => libc::EPOLLOUT,
-            Self::Both => libc::EPOLLIN | libc::EPOLLOUT,
-        };
-        epoll_event { events: events.cast_unsigned(), u64: token }
+        epoll_event { events: self as u32, u64: token }
     }
 }
 
@@ -65,7 +63,7 @@ impl Poller {
     /// Stops waiting for a descriptor. Nothing happens if it is not registered.
     pub fn remove(&self, fd: impl AsFd) {
         // ENOENT alone can come: it is not there.
-        let _ = syscalls::epoll_ctl(&self.epoll, libc::EPOLL_CTL_DEL, fd, Interest::Readable.event(0));
+        let _ = syscalls::epoll_ctl(&self.epoll, libc::EPOLL_CTL_DEL, fd, Interest::None.event(0));
     }
 
     /// Sleeps until something is ready or the time is over (`None`: without end), and says how many events came. Fails

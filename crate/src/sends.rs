@@ -1,11 +1,12 @@
-//! The sends that are not over yet: those on the wire, those that wait for their turn, and the deadlines of all.
+//! The sends that are not over yet: those on the wire, those that are queued, and the deadlines of all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slab::Slab;
 
+use crate::clock::Clock;
 use crate::context::{Context, Source};
 use crate::error::{Error, Result};
 use crate::exchange::{Exchange, Request};
@@ -30,11 +31,11 @@ pub struct Settled {
 pub struct Sends {
     destination: SocketAddrV4,
     /// By id: ids grow, so the oldest is first, and any is found when it is given up.
-    waiting: BTreeMap<u64, Request>,
+    queued: BTreeMap<u64, Request>,
     in_flight: Slab<Exchange>,
-    deadlines: BTreeSet<(Instant, u64)>,
+    deadlines: BTreeSet<(Duration, u64)>,
     /// There was no client port or no descriptor: no new attempt before this moment.
-    paused_until: Option<Instant>,
+    paused_until: Option<Duration>,
     settled: Vec<Settled>,
 }
 
@@ -43,7 +44,7 @@ impl Sends {
     pub fn new(destination: SocketAddrV4) -> Self {
         Self {
             destination,
-            waiting: BTreeMap::new(),
+            queued: BTreeMap::new(),
             in_flight: Slab::new(),
             deadlines: BTreeSet::new(),
             paused_until: None,
@@ -53,27 +54,27 @@ impl Sends {
 
     /// Takes a send on. It starts with the next [`Self::start_next`].
     pub fn push(&mut self, request: Request) {
-        self.deadlines.insert((request.deadline.at, request.id));
-        self.waiting.insert(request.id, request);
+        self.deadlines.insert((request.deadline, request.id));
+        self.queued.insert(request.id, request);
     }
 
-    /// Puts the next send on the wire; false if none waits or none may start now.
+    /// Puts the next send on the wire; false if none is queued or none may start now.
     pub fn start_next(&mut self, context: &mut Context) -> bool {
         if self.paused_until.is_some() || self.in_flight.len() >= MAX_IN_FLIGHT {
             return false;
         }
-        let Some((_, request)) = self.waiting.pop_first() else { return false };
+        let Some((_, request)) = self.queued.pop_first() else { return false };
         match Exchange::open(request, self.destination) {
             Ok(exchange) => {
                 let slot = self.in_flight.insert(exchange);
                 self.ready(context, slot);
             }
-            Err((error, request)) => self.retry_or_fail(error, request),
+            Err((error, request)) => self.retry_or_fail(context, error, request),
         }
         true
     }
 
-    fn retry_or_fail(&mut self, error: Error, request: Request) {
+    fn retry_or_fail(&mut self, context: &Context, error: Error, request: Request) {
         let may_retry = match error.errno {
             libc::EADDRNOTAVAIL => true,
             // Those on the wire give their descriptors back. Where there is none, waiting would be in vain.
@@ -81,8 +82,8 @@ impl Sends {
             _ => false,
         };
         if may_retry {
-            self.waiting.insert(request.id, request);
-            self.paused_until = Some(Instant::now() + RETRY);
+            self.queued.insert(request.id, request);
+            self.paused_until = Some(context.clock.after(RETRY));
         } else {
             self.settle(&request, Err(error));
         }
@@ -99,7 +100,7 @@ impl Sends {
             }
             Err(error) if exchange.is_connecting() => {
                 let request = self.remove(context, slot);
-                self.retry_or_fail(error, request);
+                self.retry_or_fail(context, error, request);
             }
             Err(error) => self.finish(context, slot, Err(error)),
         }
@@ -131,41 +132,19 @@ impl Sends {
     }
 
     /// Gives up the sends whose deadline has passed, and ends a pause that is over.
-    pub fn run_timers(&mut self, context: &mut Context, now: Instant) {
-        if self.paused_until.is_some_and(|until| until <= now) {
-            self.paused_until = None;
-        }
+    pub fn run_timers(&mut self, context: &Context) {
+        self.paused_until = self.paused_until.filter(|until| !context.clock.has_passed(*until));
         while let Some(&(deadline, id)) = self.deadlines.first()
-            && deadline <= now
+            && context.clock.has_passed(deadline)
         {
-            self.expire(context, id, now);
+            self.deadlines.pop_first();
+            self.give_up(context, id, libc::ETIMEDOUT);
         }
-    }
-
-    /// Gives up a send at its deadline, unless what has come in meanwhile is all that it waits for.
-    fn expire(&mut self, context: &mut Context, id: u64, now: Instant) {
-        if let Some(slot) = self.slot(id) {
-            self.ready(context, slot);
-        }
-        let request = match self.slot(id) {
-            Some(slot) => &mut self.in_flight[slot].request,
-            None => match self.waiting.get_mut(&id) {
-                Some(request) => request,
-                None => return,
-            },
-        };
-        let before = request.deadline.at;
-        if request.deadline.has_passed(now) {
-            return self.give_up(context, id, libc::ETIMEDOUT);
-        }
-        let put_off = request.deadline.at;
-        self.deadlines.remove(&(before, id));
-        self.deadlines.insert((put_off, id));
     }
 
     /// When to call [`Self::run_timers`].
-    pub fn next_timer(&self) -> Option<Instant> {
-        let deadline = self.deadlines.first().map(|&(deadline, _)| deadline);
+    pub fn next_timer(&self, clock: &Clock) -> Option<Duration> {
+        let deadline = self.deadlines.first().map(|(deadline, _)| clock.toward(*deadline));
         deadline.into_iter().chain(self.paused_until).min()
     }
 
@@ -176,12 +155,12 @@ impl Sends {
 
     /// Whether a send still needs the listener.
     pub fn is_any_unconnected(&self) -> bool {
-        !self.waiting.is_empty() || self.in_flight.iter().any(|(_, exchange)| exchange.is_connecting())
+        !self.queued.is_empty() || self.in_flight.iter().any(|(_, exchange)| exchange.is_connecting())
     }
 
-    /// The addresses of those on the wire.
-    pub fn addresses(&self) -> Vec<SocketAddrV4> {
-        self.in_flight.iter().filter_map(|(_, exchange)| exchange.address().ok()).collect()
+    /// Whether a connection of the server with this peer is that of a send.
+    pub fn is_own(&self, peer: SocketAddrV4) -> bool {
+        self.in_flight.iter().any(|(_, exchange)| exchange.address == peer)
     }
 
     /// The sends that are over, each once.
@@ -191,7 +170,7 @@ impl Sends {
 
     /// Ends a send before its time, with the system call it was waiting in.
     fn give_up(&mut self, context: &Context, id: u64, errno: i32) {
-        if let Some(request) = self.waiting.remove(&id) {
+        if let Some(request) = self.queued.remove(&id) {
             self.settle(&request, Err(Error { errno, syscall: "connect" }));
         } else if let Some(slot) = self.slot(id) {
             let exchange = &self.in_flight[slot];
@@ -219,7 +198,7 @@ impl Sends {
     }
 
     fn settle(&mut self, request: &Request, result: Result<Vec<u8>>) {
-        self.deadlines.remove(&(request.deadline.at, request.id));
+        self.deadlines.remove(&(request.deadline, request.id));
         self.settled.push(Settled { id: request.id, result });
     }
 }

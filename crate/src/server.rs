@@ -7,17 +7,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::acceptor::Acceptor;
 use crate::context::Context;
-use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
-use crate::exchange::Request;
-use crate::front::Front;
 use crate::listener::Listener;
 use crate::mailbox::{Command, Mailbox, mailbox};
-use crate::sends::Settled;
+use crate::sends::{Sends, Settled};
 use crate::shared::{Shared, Stats};
 use crate::syscalls;
 
@@ -32,9 +30,9 @@ pub struct Config {
     /// How many connections may wait to be accepted: the backlog of listen(2), cut to `net.core.somaxconn`.
     pub backlog: i32,
     /// More connections than this are turned away.
-    pub max_connections: Option<usize>,
-    /// Connections on which nothing happened for so long are closed.
-    pub idle_timeout: Option<Duration>,
+    pub max_connections: usize,
+    /// Connections that are idle for so long are closed; zero never does.
+    pub idle_timeout: Duration,
     /// How long to poll for the next event before sleeping, where that pays; zero never does.
     pub busy_poll: Duration,
     /// How many I/O threads share the connections.
@@ -47,8 +45,8 @@ impl Default for Config {
         Self {
             address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
             backlog: 511,
-            max_connections: None,
-            idle_timeout: None,
+            max_connections: usize::MAX,
+            idle_timeout: Duration::ZERO,
             busy_poll: Duration::from_micros(50),
             threads: NonZeroUsize::MIN,
         }
@@ -87,8 +85,8 @@ impl Server {
         let (mailbox, inbox) = mailbox(&context.poller)?;
         let others = Others::start(&shared, &mailbox)?;
         let mailboxes = [&mailbox].into_iter().chain(&others.mailboxes).cloned().collect();
-        let front = Front::new(listener, config.backlog, mailboxes);
-        let event_loop = EventLoop::new(context, inbox, Some(front));
+        let acceptor = Acceptor::new(listener, config.backlog, mailboxes);
+        let event_loop = EventLoop::new(context, inbox, Sends::new(destination(address)), Some(acceptor));
         let thread = {
             let shared = Arc::clone(&shared);
             spawn(THREAD_NAME.into(), move || run_first(event_loop, others, &shared, on_event))?
@@ -107,7 +105,7 @@ impl Server {
     /// False if the server has ended; then nothing comes.
     #[must_use]
     pub fn send(&self, id: u64, data: Vec<u8>, timeout: Duration) -> bool {
-        self.post(Command::Send(Request { id, data, deadline: Deadline::new(Instant::now() + timeout) }))
+        self.post(Command::Send(id, data, timeout))
     }
 
     /// Gives up a send: it is settled with `ECANCELED`, and its connection reset. Nothing happens if it is over.
@@ -118,7 +116,7 @@ impl Server {
     /// Stops without losing what has been begun: takes the backlog, closes the listener, finishes the sends, echoes what
     /// has arrived, and closes. What is not done after `timeout` is cut off. [`Event::Ended`] says when it is over.
     pub fn stop(&self, timeout: Duration) {
-        self.post(Command::Stop { deadline: Instant::now() + timeout, spared: Vec::new() });
+        self.post(Command::Stop(timeout));
     }
 
     /// What the server has done since it started. Fails with the message of the panic that ended an I/O thread.
@@ -166,7 +164,7 @@ impl Others {
             let context = Context::new(shared, number)?;
             let (mailbox, inbox) = mailbox(&context.poller)?;
             others.mailboxes.push(mailbox);
-            let event_loop = EventLoop::new(context, inbox, None);
+            let event_loop = EventLoop::new(context, inbox, Sends::new(shared.config.address), None);
             let (shared, first) = (Arc::clone(shared), first.clone());
             let body = move || run_other(event_loop, &shared, &first);
             others.threads.push(spawn(format!("{THREAD_NAME}-{number}"), body)?);
@@ -178,13 +176,20 @@ impl Others {
 impl Drop for Others {
     fn drop(&mut self) {
         for mailbox in &self.mailboxes {
-            mailbox.post(Command::Stop { deadline: Instant::now(), spared: Vec::new() });
+            mailbox.post(Command::Stop(Duration::ZERO));
         }
         for thread in self.threads.drain(..) {
             // Its panics are caught and reported on the thread itself.
             let _ = thread.join();
         }
     }
+}
+
+/// Where a client on this machine reaches a server that listens here. Linux takes a connection to 0.0.0.0 for one to
+/// loopback; RFC 1122, 3.2.1.3 does not promise it.
+fn destination(listening: SocketAddrV4) -> SocketAddrV4 {
+    let ip = if listening.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *listening.ip() };
+    SocketAddrV4::new(ip, listening.port())
 }
 
 fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
@@ -207,7 +212,7 @@ fn run_other(event_loop: EventLoop, shared: &Shared, first: &Mailbox) {
     run(event_loop, shared, drop);
     first.post(Command::ThreadEnded);
     if shared.panic.get().is_some() {
-        first.post(Command::Stop { deadline: Instant::now(), spared: Vec::new() });
+        first.post(Command::Stop(Duration::ZERO));
     }
 }
 

@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use std::mem::{MaybeUninit, size_of};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
@@ -76,32 +76,28 @@ pub fn listen(socket: impl AsFd, backlog: c_int) -> Result<()> {
 
 /// The socket's own address: getsockname(2).
 pub fn getsockname(socket: impl AsFd) -> Result<SocketAddrV4> {
-    address_of("getsockname", libc::getsockname, socket)
-}
-
-/// The address of the socket's peer: getpeername(2).
-pub fn getpeername(socket: impl AsFd) -> Result<SocketAddrV4> {
-    address_of("getpeername", libc::getpeername, socket)
-}
-
-type AddressCall = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
-
-fn address_of(syscall: &'static str, call: AddressCall, socket: impl AsFd) -> Result<SocketAddrV4> {
     let fd = socket.as_fd().as_raw_fd();
-    let mut name = MaybeUninit::<sockaddr_in>::zeroed();
-    let mut length = length_of::<sockaddr_in>();
-    // SAFETY: the kernel writes at most `length` bytes to `name`, which outlives the call.
-    check(syscall, unsafe { call(fd, name.as_mut_ptr().cast::<sockaddr>(), &raw mut length) })?;
-    // SAFETY: zeroed and then written by the kernel; `sockaddr_in` is valid for every pattern of bits.
-    Ok(from_sockaddr(unsafe { name.assume_init() }))
+    // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
+    with_address(|name, length| check("getsockname", unsafe { libc::getsockname(fd, name, length) }))
+        .map(|(_, address)| address)
 }
 
-/// Takes one connection from the backlog: accept(2), in Linux's form with flags.
-pub fn accept(listener: impl AsFd) -> Result<OwnedFd> {
+/// Takes one connection from the backlog, with the address of its peer: accept(2), in Linux's form with flags.
+pub fn accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddrV4)> {
     let fd = listener.as_fd().as_raw_fd();
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: null pointers say that the peer's address is not wanted.
-    owned(retry("accept", || unsafe { libc::accept4(fd, ptr::null_mut(), ptr::null_mut(), flags) }))
+    with_address(|name, length| {
+        // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
+        owned(retry("accept", || unsafe { libc::accept4(fd, name, length, flags) }))
+    })
+}
+
+/// Makes a call that writes an address.
+fn with_address<T>(call: impl FnOnce(*mut sockaddr, *mut socklen_t) -> Result<T>) -> Result<(T, SocketAddrV4)> {
+    let mut name = to_sockaddr(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+    let mut length = length_of::<sockaddr_in>();
+    let result = call((&raw mut name).cast::<sockaddr>(), &raw mut length)?;
+    Ok((result, SocketAddrV4::new(name.sin_addr.s_addr.to_ne_bytes().into(), u16::from_be(name.sin_port))))
 }
 
 /// Starts to connect, or asks how far it has come; true once it is connected: connect(2).
@@ -202,10 +198,6 @@ fn to_sockaddr(address: SocketAddrV4) -> sockaddr_in {
         sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
         sin_zero: [0; 8],
     }
-}
-
-fn from_sockaddr(name: sockaddr_in) -> SocketAddrV4 {
-    SocketAddrV4::new(name.sin_addr.s_addr.to_ne_bytes().into(), u16::from_be(name.sin_port))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "no option and no address is longer than a few bytes")]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use echo_node::connection::Connection;
 use echo_node::connections::Connections;
 use echo_node::context::{Context, Source};
 use echo_node::server::Config;
@@ -28,7 +29,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let context = Context::new(&Arc::new(Shared::new(Config::default())), 0).unwrap();
-        Self { connections: Connections::new(Some(IDLE_TIMEOUT)), context, now: Instant::now() }
+        Self { connections: Connections::new(IDLE_TIMEOUT), context, now: Instant::now() }
     }
 
     fn connect(&mut self) -> UnixStream {
@@ -40,7 +41,7 @@ impl Scene {
     fn adopt(&mut self, socket: UnixStream) {
         socket.set_nonblocking(true).unwrap();
         self.context.shared.open.fetch_add(1, Relaxed);
-        self.connections.adopt(&self.context, OwnedFd::from(socket));
+        self.connections.adopt(&self.context, Connection::new(OwnedFd::from(socket), false));
     }
 
     fn open(&self) -> usize {
@@ -50,7 +51,16 @@ impl Scene {
     /// The first turn of the loop after so much time.
     fn turn(&mut self, time: Duration) {
         self.now += time;
-        self.connections.run_timers(&mut self.context, self.now);
+        // What has passed at the end of a wait is served after one more.
+        for _ in 0..2 {
+            self.context.clock.advance(self.now, None);
+        }
+        self.connections.run_timers(&mut self.context);
+    }
+
+    fn has_more_to_do(&self) -> bool {
+        let now = self.context.clock.now();
+        self.connections.next_timer(now) == Some(now)
     }
 
     fn serve_events(&mut self) -> usize {
@@ -120,7 +130,7 @@ fn many_that_expire_together_are_closed_a_part_per_turn() {
     let mut turns = 1;
     while scene.open() > 0 {
         assert_eq!(scene.open(), COUNT - turns * PER_TURN);
-        assert!(scene.connections.next_timer().is_some_and(|at| at <= Instant::now()), "the rest waits");
+        assert!(scene.has_more_to_do());
         scene.turn(Duration::ZERO);
         turns += 1;
         if turns * PER_TURN > COUNT {
@@ -134,13 +144,13 @@ fn many_that_expire_together_are_closed_a_part_per_turn() {
 fn many_that_drain_together_are_drained_a_part_per_turn() {
     let mut scene = Scene::new();
     let _peers: Vec<_> = (0..COUNT).map(|_| scene.connect()).collect();
-    scene.connections.drain(Vec::new());
+    scene.connections.drain();
     scene.turn(Duration::ZERO);
     // An event of a draining connection says at once that it is writable.
     assert_eq!(scene.serve_events(), PER_TURN);
     assert_eq!(scene.open(), COUNT - PER_TURN);
     while scene.open() > 0 {
-        assert!(scene.connections.next_timer().is_some_and(|at| at <= Instant::now()), "the rest waits");
+        assert!(scene.has_more_to_do());
         scene.turn(Duration::ZERO);
         assert!(scene.serve_events() > 0);
     }
@@ -161,6 +171,6 @@ fn a_copy_of_its_socket_does_not_wake_the_loop_after_the_close() {
 
 #[test]
 fn an_idle_connection_is_at_most_32_bytes() {
-    let size = size_of::<echo_node::connection::Connection>();
+    let size = size_of::<Connection>();
     assert!(size <= 32, "{size} bytes");
 }

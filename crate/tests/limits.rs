@@ -14,7 +14,7 @@ const AMPLE: Duration = Duration::from_secs(60);
 
 #[test]
 fn connections_over_the_limit_read_an_end_and_are_counted() {
-    let running = start(&Config { max_connections: Some(2), ..Config::default() });
+    let running = start(&Config { max_connections: 2, ..Config::default() });
     let first = running.connect();
     let second = running.connect();
     echo(&first, b"one");
@@ -33,7 +33,7 @@ fn connections_over_the_limit_read_an_end_and_are_counted() {
 
 #[test]
 fn the_limit_holds_for_all_threads_together() {
-    let running = start(&Config { max_connections: Some(4), threads: 3.try_into().unwrap(), ..Config::default() });
+    let running = start(&Config { max_connections: 4, threads: 3.try_into().unwrap(), ..Config::default() });
     let streams: Vec<_> = (0..4).map(|_| running.connect()).collect();
     for stream in &streams {
         echo(stream, b"in");
@@ -46,8 +46,7 @@ fn the_limit_holds_for_all_threads_together() {
 fn clients_that_never_exceed_the_limit_are_never_turned_away() {
     for threads in [1, 2, 4] {
         let clients = 8;
-        let config =
-            Config { max_connections: Some(clients), threads: threads.try_into().unwrap(), ..Config::default() };
+        let config = Config { max_connections: clients, threads: threads.try_into().unwrap(), ..Config::default() };
         let running = start(&config);
         let address = running.server.address();
         thread::scope(|scope| {
@@ -69,7 +68,7 @@ fn clients_that_never_exceed_the_limit_are_never_turned_away() {
 #[test]
 fn one_at_a_time_is_within_a_limit_of_one() {
     for threads in [1, 2] {
-        let config = Config { max_connections: Some(1), threads: threads.try_into().unwrap(), ..Config::default() };
+        let config = Config { max_connections: 1, threads: threads.try_into().unwrap(), ..Config::default() };
         let running = start(&config);
         for _ in 0..250 {
             close(running.connect());
@@ -85,7 +84,7 @@ fn one_at_a_time_is_within_a_limit_of_one() {
 
 #[test]
 fn a_client_that_is_turned_away_reads_an_end_whatever_it_writes() {
-    let running = start(&Config { max_connections: Some(1), ..Config::default() });
+    let running = start(&Config { max_connections: 1, ..Config::default() });
     let first = running.connect();
     echo(&first, b"in");
     for length in [0, 1, 100_000, 8 << 20] {
@@ -101,7 +100,7 @@ fn a_client_that_is_turned_away_reads_an_end_whatever_it_writes() {
 
 #[test]
 fn a_send_that_is_turned_away_comes_back_empty_whatever_its_size() {
-    let running = start(&Config { max_connections: Some(1), ..Config::default() });
+    let running = start(&Config { max_connections: 1, ..Config::default() });
     let first = running.connect();
     echo(&first, b"in");
     for (id, length) in [(1, 0), (2, 100), (3, 4_000_000), (4, 50_000_000)] {
@@ -113,7 +112,7 @@ fn a_send_that_is_turned_away_comes_back_empty_whatever_its_size() {
 
 #[test]
 fn those_turned_away_who_stay_are_closed_after_a_second() {
-    let running = start(&Config { max_connections: Some(1), ..Config::default() });
+    let running = start(&Config { max_connections: 1, ..Config::default() });
     let first = running.connect();
     echo(&first, b"in");
     // More than may linger at once.
@@ -134,7 +133,7 @@ fn those_turned_away_who_stay_are_closed_after_a_second() {
 #[test]
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let idle_timeout = Duration::from_secs(2);
-    let running = start(&Config { idle_timeout: Some(idle_timeout), ..Config::default() });
+    let running = start(&Config { idle_timeout, ..Config::default() });
     let start = Instant::now();
     let mut idle = running.connect();
     let busy = running.connect();
@@ -152,7 +151,7 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 
 #[test]
 fn a_client_that_reads_slowly_is_not_idle() {
-    let running = start(&Config { idle_timeout: Some(Duration::from_secs(1)), ..Config::default() });
+    let running = start(&Config { idle_timeout: Duration::from_secs(1), ..Config::default() });
     let mut stream = running.connect();
     let written = write_until_blocked(&stream, usize::MAX);
     let (start, mut read) = (Instant::now(), 0);
@@ -169,7 +168,7 @@ fn a_client_that_reads_slowly_is_not_idle() {
 
 #[test]
 fn a_client_that_reads_nothing_is_idle() {
-    let running = start(&Config { idle_timeout: Some(Duration::from_millis(200)), ..Config::default() });
+    let running = start(&Config { idle_timeout: Duration::from_millis(200), ..Config::default() });
     let stream = running.connect();
     write_until_blocked(&stream, usize::MAX);
     running.wait_for("it is closed", |stats| stats.active_connections == 0);
@@ -177,7 +176,7 @@ fn a_client_that_reads_nothing_is_idle() {
 
 #[test]
 fn large_sends_are_not_idle_however_short_the_time() {
-    let running = start(&Config { idle_timeout: Some(Duration::from_millis(2)), ..Config::default() });
+    let running = start(&Config { idle_timeout: Duration::from_millis(2), ..Config::default() });
     for id in 0..64 {
         assert!(running.server.send(id, noise(4 << 20), AMPLE));
     }

@@ -7,10 +7,9 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use echo_node::context::{Context, Source};
-use echo_node::deadline::Deadline;
 use echo_node::error::{Error, Result};
 use echo_node::exchange::Request;
 use echo_node::sends::{Sends, Settled};
@@ -105,7 +104,8 @@ fn sends_that_are_cut_off_name_the_call_each_waited_in() {
     }
     assert_eq!(settled, 300);
     // Those beyond the first 64 have not been on the wire.
-    assert!(calls.contains("connect") && calls.contains("write"), "{calls:?}");
+    assert!(calls.contains("connect"), "{calls:?}");
+    assert!(calls.contains("write") || calls.contains("read"), "{calls:?}");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_refused_connection_is_an_error_of_connect() {
 fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
     let mut context = Context::new(&Arc::new(Shared::new(Config::default())), 0).unwrap();
     let mut sends = Sends::new(to);
-    sends.push(Request { id: 1, data: data.into(), deadline: Deadline::new(Instant::now() + AMPLE) });
+    sends.push(Request { id: 1, data: data.into(), deadline: AMPLE });
     sends.start_next(&mut context);
     loop {
         if let Some(settled) = sends.take_settled().pop() {

@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use echo_node::deadline::Deadline;
+use echo_node::clock::Clock;
 use echo_node::server::{Config, Event};
 use support::{Running, echo, start_stalling};
 
@@ -34,7 +34,7 @@ fn connections_whose_data_waits_are_not_idle() {
     let idle_timeout = Duration::from_millis(300);
     // More than one wait of the poller takes.
     let count = 600;
-    let (running, go_on) = start_stalling(&Config { idle_timeout: Some(idle_timeout), ..Config::default() });
+    let (running, go_on) = start_stalling(&Config { idle_timeout, ..Config::default() });
     let clients: Vec<_> = (0..count).map(|_| running.connect()).collect();
     for client in &clients {
         echo(client, b"before");
@@ -102,7 +102,7 @@ fn a_stop_past_its_deadline_echoes_what_has_arrived() {
 
 #[test]
 fn a_client_that_left_during_a_stall_makes_room_for_the_next() {
-    let (running, go_on) = start_stalling(&Config { max_connections: Some(2), ..Config::default() });
+    let (running, go_on) = start_stalling(&Config { max_connections: 2, ..Config::default() });
     let first = running.connect();
     echo(&first, b"before");
     running.stall();
@@ -117,24 +117,35 @@ fn a_client_that_left_during_a_stall_makes_room_for_the_next() {
 }
 
 #[test]
-fn a_deadline_is_put_off_once_by_as_much_as_it_is_late() {
+fn the_clock_leaves_out_what_is_longer_than_a_wait() {
+    let milliseconds = Duration::from_millis;
+    let mut at = Instant::now();
+    let mut clock = Clock::new(at);
+    let mut wait = |clock: &mut Clock, time, timeout: Option<u64>| {
+        at += milliseconds(time);
+        clock.advance(at, timeout.map(milliseconds));
+    };
+    wait(&mut clock, 1000, None);
+    assert_eq!(clock.now(), milliseconds(1000), "without a timer nothing is a stall");
+    wait(&mut clock, 3, Some(25));
+    wait(&mut clock, 75, Some(25));
+    assert_eq!(clock.now(), milliseconds(1078), "a busy machine is no stall");
+    wait(&mut clock, 76, Some(25));
+    wait(&mut clock, 9_000_000, Some(0));
+    assert_eq!(clock.now(), milliseconds(1103));
+}
+
+#[test]
+fn a_deadline_passes_one_wait_after_it_was_reached() {
     let start = Instant::now();
-    let after = |milliseconds| start + Duration::from_millis(milliseconds);
-    let mut punctual = Deadline::new(after(1000));
-    assert!(!punctual.has_passed(after(999)));
-    assert!(punctual.has_passed(after(1000)));
-    assert!(Deadline::new(after(1000)).has_passed(after(1020)), "a busy loop is no stall");
-
-    let mut late = Deadline::new(after(1000));
-    assert!(!late.has_passed(after(1300)));
-    assert!(!late.has_passed(after(1599)));
-    assert!(late.has_passed(after(2500)), "it was put off already");
-
-    let mut very_late = Deadline::new(after(1000));
-    assert!(!very_late.has_passed(after(9000)));
-    assert_eq!(very_late.at, after(10_000), "put off by a second at most");
-    very_late.shorten(after(9500));
-    assert!(very_late.has_passed(after(9500)));
+    let mut clock = Clock::new(start);
+    let deadline = clock.after(Duration::from_millis(30));
+    assert_eq!(clock.toward(deadline), Duration::from_millis(25), "a stall would show by then");
+    clock.advance(start + Duration::from_millis(30), Some(Duration::from_millis(25)));
+    assert!(!clock.has_passed(deadline));
+    assert_eq!(clock.toward(deadline), deadline);
+    clock.advance(start + Duration::from_millis(30), Some(Duration::ZERO));
+    assert!(clock.has_passed(deadline));
 }
 
 /// What the other tests rely on.

@@ -130,7 +130,7 @@ fn what_is_not_over_at_the_deadline_is_cut_off() {
 
 #[test]
 fn clients_that_come_without_end_do_not_hold_it_up() {
-    let running = start(&Config { max_connections: Some(1), ..Config::default() });
+    let running = start(&Config { max_connections: 1, ..Config::default() });
     let first = running.connect();
     echo(&first, b"in");
     let address = running.server.address().to_string();
@@ -197,7 +197,7 @@ fn a_discarding_connection_ends_with_its_client() {
 #[test]
 fn clients_over_the_limit_do_not_hold_it_up() {
     for threads in [1, 2] {
-        let config = Config { max_connections: Some(1), threads: threads.try_into().unwrap(), ..Config::default() };
+        let config = Config { max_connections: 1, threads: threads.try_into().unwrap(), ..Config::default() };
         for _ in 0..20 {
             let running = start(&config);
             let first = running.connect();
@@ -215,7 +215,7 @@ fn clients_over_the_limit_do_not_hold_it_up() {
 
 #[test]
 fn all_in_the_backlog_read_an_end_however_many_are_over_the_limit() {
-    let running = start(&Config { max_connections: Some(1), ..Config::default() });
+    let running = start(&Config { max_connections: 1, ..Config::default() });
     let first = running.connect();
     echo(&first, b"in");
     let others: Vec<_> = (0..400).map(|_| running.connect()).collect();
