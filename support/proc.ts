@@ -22,6 +22,11 @@ export function descriptorTargets(pid: Pid): string[] {
   })
 }
 
+/** What a process does: the letter of proc(5), such as `R` (running), `T` (stopped) or `Z` (ended). */
+export function state(pid: number): string {
+  return readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]![0]!
+}
+
 /** The ids of a process's threads with this name; of all without one. */
 export function threads(pid: Pid = 'self', name?: string): number[] {
   const ids = readdirSync(`/proc/${pid}/task`).map(Number)
