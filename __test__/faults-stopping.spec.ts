@@ -56,6 +56,19 @@ for (const [syscall, errno] of [
   })
 }
 
+traced('clients whose unread bytes cannot be asked for do not hold up a stop', async (t) => {
+  const server = new EchoServer()
+  const port = server.start()
+  const clients = [await unreadEcho(port), await unreadEcho(port)]
+  await until('all is echoed', () => server.stats().totalBytes === 2 * UNREAD)
+  // The first two say that the clients have not read all: it waits for them.
+  const tracer = await fail(await ioThread(), 'ioctl', 'EINVAL', '3+')
+  await within('the stop', server.stop({ timeout: 600_000 }))
+  await tracer.detach()
+  t.true(tracer.injected > 0)
+  await Promise.all(clients.map((client) => client.close()))
+})
+
 traced('shutdown that fails for a client that is turned away', async (t) => {
   const server = new EchoServer()
   const port = server.start(0, { maxConnections: 1 })

@@ -102,18 +102,23 @@ fn a_stop_past_its_deadline_echoes_what_has_arrived() {
 
 #[test]
 fn a_client_that_left_during_a_stall_makes_room_for_the_next() {
-    let (running, go_on) = start_stalling(&Config { max_connections: 2, ..Config::default() });
-    let first = running.connect();
-    echo(&first, b"before");
-    running.stall();
-    let mut last = first;
-    for _ in 0..100 {
-        last.shutdown(Shutdown::Both).unwrap();
-        last = running.connect();
+    for threads in [1, 2, 4] {
+        let config = Config { max_connections: 2, threads: threads.try_into().unwrap(), ..Config::default() };
+        let (running, go_on) = start_stalling(&config);
+        let first = running.connect();
+        echo(&first, b"before");
+        running.stall();
+        let mut last = first;
+        for _ in 0..300 {
+            // Its end comes behind its message.
+            last.write_all(b"unread").unwrap();
+            last.shutdown(Shutdown::Both).unwrap();
+            last = running.connect();
+        }
+        drop(go_on);
+        echo(&last, b"after");
+        assert_eq!(running.stats().rejected_connections, 0, "{threads} threads");
     }
-    drop(go_on);
-    echo(&last, b"after");
-    assert_eq!(running.stats().rejected_connections, 0);
 }
 
 #[test]
