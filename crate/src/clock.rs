@@ -9,19 +9,16 @@ const MOST_LATE: Duration = Duration::from_millis(50);
 /// How long to wait at most on the way to a deadline. A stall cannot be told from a wait, so this is what counts of it.
 const STEP: Duration = Duration::from_millis(25);
 
-/// A clock. Moments are counted from its start.
+/// A clock. It stands still while there are no timers.
+#[derive(Default)]
 pub struct Clock {
     now: Duration,
     before: Duration,
-    read_at: Instant,
+    /// When it was last read, while it runs.
+    read_at: Option<Instant>,
 }
 
 impl Clock {
-    /// A clock that starts at zero.
-    pub fn new(at: Instant) -> Self {
-        Self { now: Duration::ZERO, before: Duration::ZERO, read_at: at }
-    }
-
     /// The moment at which the last wait ended.
     pub fn now(&self) -> Duration {
         self.now
@@ -42,10 +39,20 @@ impl Clock {
         deadline.min(self.after(STEP))
     }
 
+    /// Lets it run before a wait.
+    pub fn run(&mut self, at: impl FnOnce() -> Instant) {
+        self.read_at.get_or_insert_with(at);
+    }
+
+    /// Lets it stand still.
+    pub fn pause(&mut self) {
+        self.read_at = None;
+    }
+
     /// Goes on to the end of a wait that was to take no longer than `timeout`.
-    pub fn advance(&mut self, at: Instant, timeout: Option<Duration>) {
-        let passed = at - self.read_at;
-        let counted = timeout.filter(|timeout| passed > *timeout + MOST_LATE).unwrap_or(passed);
-        *self = Self { now: self.now + counted, before: self.now, read_at: at };
+    pub fn advance(&mut self, at: Instant, timeout: Duration) {
+        let passed = at - self.read_at.unwrap_or(at);
+        let counted = if passed > timeout + MOST_LATE { timeout } else { passed };
+        *self = Self { now: self.now + counted, before: self.now, read_at: Some(at) };
     }
 }

@@ -47,8 +47,10 @@ impl Drop for Rest {
 /// What the event loop is to do with a connection next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next {
-    /// Call again when [`Connection::wanted`] has come.
+    /// Call again after the next event.
     Wait,
+    /// The same, and the poller is to wait for this from now on.
+    WaitFor(Interest),
     /// Close it: the peer has all, or is gone.
     Close,
     /// It is drained, but the peer may not have all yet: a lingering close.
@@ -100,10 +102,9 @@ impl Connection {
                 rest.written += written;
                 if rest.written == rest.data.len() {
                     self.rest = None;
-                } else if written == 0 {
-                    return Err(Error { errno: libc::EAGAIN, syscall: "write" });
+                    return Ok(Next::WaitFor(self.wanted()));
                 }
-                Ok(Next::Wait)
+                if written == 0 { Err(Error { errno: libc::EAGAIN, syscall: "write" }) } else { Ok(Next::Wait) }
             }
         }
     }
@@ -144,11 +145,12 @@ impl Connection {
         let written = write(&self.socket, data, &context.counters)?;
         if written < read {
             self.rest = Some(Box::new(Rest::new(&data[written..], &context.shared)));
+            return Ok(Next::WaitFor(self.wanted()));
         }
         Ok(Next::Wait)
     }
 
-    /// What to wait for before the next [`Self::advance`].
+    /// What the poller is to wait for.
     pub fn wanted(&self) -> Interest {
         match (&self.rest, self.is_draining) {
             (Some(_), _) => Interest::Writable,

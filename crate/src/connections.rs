@@ -7,8 +7,9 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::connection::{Connection, Next};
-use crate::context::{Context, Source};
+use crate::context::Context;
 use crate::lingering::Lingering;
+use crate::poller::{Interest, Source};
 
 /// How many connections are examined in one turn of the loop, so that the others have theirs: 15,000 at once would hold
 /// them up for a third of a second.
@@ -22,27 +23,30 @@ pub struct Connections {
     table: Slab<Connection>,
     /// Those that are no longer served, or never were.
     pub lingering: Lingering,
-    idle_clock: Option<IdleClock>,
+    /// How long connections may be idle, in [`TICKS_PER_TIMEOUT`] ticks of this length; zero is for ever.
+    tick: Duration,
+    /// How often that clock has ticked. It never ticks twice in one turn of the loop. So a stall of the process, or a turn that takes long, is one
+    /// tick, and nobody counts as idle only because the thread did not come to them.
+    ticks: u32,
+    next_tick: Duration,
     /// The slot at which a sweep goes on.
     sweep: Option<usize>,
     /// The server stops.
     is_draining: bool,
 }
 
-/// A clock that never ticks twice in one turn of the loop. So a stall of the process, or a turn that takes long, is one tick,
-/// and nobody counts as idle only because the thread did not come to them.
-struct IdleClock {
-    ticks: u32,
-    interval: Duration,
-    next_tick: Duration,
-}
-
 impl Connections {
     /// None yet. A zero timeout lets them be idle for ever.
     pub fn new(idle_timeout: Duration) -> Self {
-        let interval = idle_timeout / TICKS_PER_TIMEOUT;
-        let idle_clock = (!interval.is_zero()).then_some(IdleClock { ticks: 0, interval, next_tick: Duration::ZERO });
-        Self { table: Slab::new(), lingering: Lingering::default(), idle_clock, sweep: None, is_draining: false }
+        Self {
+            table: Slab::new(),
+            lingering: Lingering::default(),
+            tick: idle_timeout / TICKS_PER_TIMEOUT,
+            ticks: 0,
+            next_tick: Duration::ZERO,
+            sweep: None,
+            is_draining: false,
+        }
     }
 
     /// Whether none is served, and none lingers.
@@ -52,13 +56,13 @@ impl Connections {
 
     /// Serves one more connection, which is counted already.
     pub fn adopt(&mut self, context: &Context, mut connection: Connection) {
-        connection.touch(self.ticks());
+        connection.touch(self.ticks);
         if self.is_draining {
             connection.drain();
         }
         let interest = connection.wanted();
         let slot = self.table.insert(connection);
-        if context.poller.add(&self.table[slot], Source::Connection(slot).into(), interest).is_err() {
+        if context.poller.add(&self.table[slot], Source::Connection(slot), interest).is_err() {
             // ENOMEM, ENOSPC: it would never be heard of again.
             context.counters.connections.subtract(1);
             context.counters.rejected.add(1);
@@ -68,15 +72,12 @@ impl Connections {
 
     /// Serves a connection about which an event came; false if there was nothing to do.
     pub fn ready(&mut self, context: &mut Context, slot: usize) -> bool {
-        let ticks = self.ticks();
         let Some(connection) = self.table.get_mut(slot) else { return false };
-        let waited_for = connection.wanted();
         match connection.advance(context) {
-            Ok(Next::Wait) => {
-                connection.touch(ticks);
-                if connection.wanted() != waited_for {
-                    self.wait_for_event(context, slot);
-                }
+            Ok(Next::Wait) => connection.touch(self.ticks),
+            Ok(Next::WaitFor(interest)) => {
+                connection.touch(self.ticks);
+                self.wait_for(context, slot, interest);
             }
             Ok(Next::Linger) => {
                 let connection = self.remove(context, slot);
@@ -104,21 +105,16 @@ impl Connections {
 
     /// When to call [`Self::run_timers`].
     pub fn next_timer(&self, now: Duration) -> Option<Duration> {
-        let is_ticking = !self.table.is_empty() && !self.is_draining;
-        let tick = self.idle_clock.as_ref().filter(|_| is_ticking).map(|clock| clock.next_tick);
         let sweep = self.sweep.map(|_| now);
-        [tick, sweep, self.lingering.next_look].into_iter().flatten().min()
+        let tick = (self.is_ticking() && !self.table.is_empty()).then_some(self.next_tick);
+        sweep.or(tick).into_iter().chain(self.lingering.next_look).min()
     }
 
     /// Goes on with a sweep, lets the idle clock tick, and looks at the sockets that linger.
     pub fn run_timers(&mut self, context: &mut Context) {
-        if self.sweep.is_none()
-            && !self.is_draining
-            && let Some(clock) = &mut self.idle_clock
-            && context.clock.has_passed(clock.next_tick)
-        {
-            clock.ticks = clock.ticks.wrapping_add(1);
-            clock.next_tick = context.clock.after(clock.interval);
+        if self.is_ticking() && self.sweep.is_none() && context.clock.has_passed(self.next_tick) {
+            self.ticks = self.ticks.wrapping_add(1);
+            self.next_tick = context.clock.after(self.tick);
             self.sweep = Some(0);
         }
         self.continue_sweep(context);
@@ -143,10 +139,10 @@ impl Connections {
     fn examine(&mut self, context: &mut Context, slot: usize) -> bool {
         if self.is_draining {
             self.table[slot].drain();
-            self.wait_for_event(context, slot);
+            self.wait_for(context, slot, self.table[slot].wanted());
             return true;
         }
-        if self.ticks().wrapping_sub(self.table[slot].last_active) <= TICKS_PER_TIMEOUT {
+        if self.ticks.wrapping_sub(self.table[slot].last_active) <= TICKS_PER_TIMEOUT {
             return false;
         }
         self.close_if_idle(context, slot);
@@ -159,15 +155,14 @@ impl Connections {
         if self.ready(context, slot) {
             return;
         }
-        let ticks = self.ticks();
+        let ticks = self.ticks;
         if !self.table[slot].has_moved(ticks) {
             self.close(context, slot);
         }
     }
 
-    fn wait_for_event(&mut self, context: &Context, slot: usize) {
-        let connection = &self.table[slot];
-        if context.poller.modify(connection, Source::Connection(slot).into(), connection.wanted()).is_err() {
+    fn wait_for(&mut self, context: &Context, slot: usize, interest: Interest) {
+        if context.poller.modify(&self.table[slot], Source::Connection(slot), interest).is_err() {
             // It would never be heard of again.
             self.close(context, slot);
         }
@@ -186,7 +181,7 @@ impl Connections {
         connection
     }
 
-    fn ticks(&self) -> u32 {
-        self.idle_clock.as_ref().map_or(0, |clock| clock.ticks)
+    fn is_ticking(&self) -> bool {
+        !self.tick.is_zero() && !self.is_draining
     }
 }

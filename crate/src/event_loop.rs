@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use crate::acceptor::Acceptor;
 use crate::busy_poll::BusyPoll;
 use crate::connections::Connections;
-use crate::context::{Context, Source};
+use crate::context::Context;
 use crate::exchange::Request;
 use crate::mailbox::{CatchUp, Command, Inbox};
+use crate::poller::Source;
 use crate::sends::{Sends, Settled};
 
 /// How long to wait after an error of `epoll_wait(2)` that ought not to exist, so that it cannot make the loop spin.
@@ -67,9 +68,12 @@ impl EventLoop {
         let mut may_poll = false;
         loop {
             let bytes = self.context.counters.bytes.get();
-            let events = self.wait(may_poll);
+            let timer = self.next_timer();
+            let events = self.wait(may_poll, timer);
             self.serve(events);
-            self.run_timers();
+            if timer.is_some() {
+                self.run_timers();
+            }
             self.start_sends();
             let is_over = self.advance_stop();
             if let Some(acceptor) = &mut self.acceptor {
@@ -92,11 +96,18 @@ impl EventLoop {
         }
     }
 
-    fn wait(&mut self, may_poll: bool) -> usize {
-        let timeout = self.next_timer().map(|at| at.saturating_sub(self.context.clock.now()));
-        let poller = &mut self.context.poller;
+    /// Waits for events, or for a timer, and says how many events came.
+    fn wait(&mut self, may_poll: bool, timer: Option<Duration>) -> usize {
+        let Context { poller, clock, .. } = &mut self.context;
+        let timeout = timer.map(|at| at.saturating_sub(clock.now()));
+        match timeout {
+            Some(_) => clock.run(Instant::now),
+            None => clock.pause(),
+        }
         let waited = self.busy_poll.wait(may_poll, timeout, |timeout| poller.wait(timeout));
-        self.context.clock.advance(Instant::now(), timeout);
+        if let Some(timeout) = timeout {
+            clock.advance(Instant::now(), timeout);
+        }
         waited.unwrap_or_else(|error| {
             if error.errno != libc::EINTR {
                 thread::sleep(POLL_ERROR_PAUSE);
@@ -109,7 +120,7 @@ impl EventLoop {
     fn serve(&mut self, events: usize) {
         let (mut has_clients, mut has_commands, mut was_busy) = (false, false, false);
         for index in 0..events {
-            match self.context.poller.token(index).into() {
+            match self.context.poller.source(index) {
                 Source::Connection(slot) => was_busy |= self.connections.ready(&mut self.context, slot),
                 Source::Exchange(slot) => self.sends.ready(&mut self.context, slot),
                 Source::Lingering(slot) => self.connections.lingering.ready(&mut self.context, slot),

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::context::{Context, Source};
-use crate::poller::Interest;
+use crate::context::Context;
+use crate::poller::{Interest, Source};
 use crate::syscalls;
 
 /// How long a client that is turned away may take to read its end.
@@ -73,7 +73,7 @@ impl Lingering {
         let slot = self.sockets.insert(ending);
         let socket = &self.sockets[slot].socket;
         let registered = syscalls::shutdown_write(socket)
-            .and_then(|()| context.poller.add(socket, Source::Lingering(slot).into(), Interest::Readable));
+            .and_then(|()| context.poller.add(socket, Source::Lingering(slot), Interest::Readable));
         if registered.is_err() {
             self.close(context, slot);
         } else {

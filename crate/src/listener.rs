@@ -4,9 +4,9 @@ use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use crate::context::{Context, Source};
+use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::poller::{Interest, Poller};
+use crate::poller::{Interest, Poller, Source};
 use crate::syscalls;
 
 /// How long the listener rests at most. The end of a connection of the same thread ends the rest sooner. Other threads, other
@@ -52,7 +52,7 @@ impl Listener {
 
     /// Has the poller report that a client waits. Fails as [`Poller::add`] does.
     pub fn register(&self, poller: &Poller) -> Result<()> {
-        poller.add(&self.socket, Source::Listener.into(), Interest::Readable)
+        poller.add(&self.socket, Source::Listener, Interest::Readable)
     }
 
     /// Takes one connection from the backlog, with the address of its peer, if a client waits there and can be served now.
@@ -71,7 +71,7 @@ impl Listener {
             }
         }
         // A failure leaves the loop spinning for a while.
-        let _ = context.poller.modify(&self.socket, Source::Listener.into(), Interest::None);
+        let _ = context.poller.modify(&self.socket, Source::Listener, Interest::None);
         self.paused_until = Some(context.clock.after(PAUSE));
         None
     }
@@ -83,7 +83,7 @@ impl Listener {
 
     /// Ends the rest. If that fails it goes on.
     pub fn resume(&mut self, context: &Context) {
-        let resumed = context.poller.modify(&self.socket, Source::Listener.into(), Interest::Readable);
+        let resumed = context.poller.modify(&self.socket, Source::Listener, Interest::Readable);
         self.paused_until = resumed.err().map(|_| context.clock.after(PAUSE));
     }
 

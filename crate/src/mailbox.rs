@@ -5,7 +5,6 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use crate::connection::Connection;
-use crate::context::Source;
 use crate::error::Result;
 use crate::poller::{Poller, Waker};
 
@@ -51,7 +50,7 @@ pub struct Inbox {
 
 /// Both ends, with wake-ups through the poller. Fails as [`Waker::new`] does.
 pub fn mailbox(poller: &Poller) -> Result<(Mailbox, Inbox)> {
-    let waker = Arc::new(Waker::new(poller, Source::Waker.into())?);
+    let waker = Arc::new(Waker::new(poller)?);
     let (sender, receiver) = mpsc::channel();
     Ok((Mailbox { commands: sender, waker: Arc::clone(&waker) }, Inbox { commands: receiver, waker }))
 }

@@ -9,8 +9,24 @@ use libc::epoll_event;
 use crate::error::Result;
 use crate::syscalls;
 
-/// Names a registered descriptor in the events about it.
-pub type Token = u64;
+/// Whom an event is about. A slot is an index into the thread's own table.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// The connection in this slot.
+    Connection(usize),
+    /// The socket in this slot, whose end is waited for.
+    Lingering(usize),
+    /// The send in this slot.
+    Exchange(usize),
+    /// The listener: a client waits in the backlog.
+    Listener,
+    /// The mailbox: another thread has posted a command.
+    Waker,
+}
+
+/// In what the kernel keeps with a descriptor the kind of its source stands above these bits, the slot in them.
+const SLOT_BITS: u32 = 32;
+const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 
 /// How many events one wait takes. What does not fit stays ready for the next one.
 const EVENTS: usize = 256;
@@ -29,10 +45,15 @@ pub enum Interest {
     Both = (libc::EPOLLIN | libc::EPOLLOUT).cast_unsigned(),
 }
 
-impl Interest {
-    fn event(self, token: Token) -> epoll_event {
-        epoll_event { events: self as u32, u64: token }
-    }
+fn event(source: Source, interest: Interest) -> epoll_event {
+    let (kind, slot) = match source {
+        Source::Connection(slot) => (0, slot),
+        Source::Lingering(slot) => (1, slot),
+        Source::Exchange(slot) => (2, slot),
+        Source::Listener => (3, 0),
+        Source::Waker => (4, 0),
+    };
+    epoll_event { events: interest as u32, u64: kind << SLOT_BITS | slot as u64 }
 }
 
 /// An epoll instance, and the events of its last wait.
@@ -51,19 +72,19 @@ impl Poller {
     }
 
     /// Starts to wait for a descriptor. Fails with `ENOMEM` or `ENOSPC`.
-    pub fn add(&self, fd: impl AsFd, token: Token, interest: Interest) -> Result<()> {
-        syscalls::epoll_ctl(&self.epoll, libc::EPOLL_CTL_ADD, fd, interest.event(token))
+    pub fn add(&self, fd: impl AsFd, source: Source, interest: Interest) -> Result<()> {
+        syscalls::epoll_ctl(&self.epoll, libc::EPOLL_CTL_ADD, fd, event(source, interest))
     }
 
     /// Changes what to wait for. Fails with `ENOMEM`.
-    pub fn modify(&self, fd: impl AsFd, token: Token, interest: Interest) -> Result<()> {
-        syscalls::epoll_ctl(&self.epoll, libc::EPOLL_CTL_MOD, fd, interest.event(token))
+    pub fn modify(&self, fd: impl AsFd, source: Source, interest: Interest) -> Result<()> {
+        syscalls::epoll_ctl(&self.epoll, libc::EPOLL_CTL_MOD, fd, event(source, interest))
     }
 
     /// Stops waiting for a descriptor. Nothing happens if it is not registered.
     pub fn remove(&self, fd: impl AsFd) {
         // ENOENT alone can come: it is not there.
-        let _ = syscalls::epoll_ctl(&self.epoll, libc::EPOLL_CTL_DEL, fd, Interest::None.event(0));
+        let _ = syscalls::epoll_ctl(&self.epoll, libc::EPOLL_CTL_DEL, fd, event(Source::Waker, Interest::None));
     }
 
     /// Sleeps until something is ready or the time is over (`None`: without end), and says how many events came. Fails
@@ -73,8 +94,16 @@ impl Poller {
     }
 
     /// Whom the event at `index` of the last wait is about.
-    pub fn token(&self, index: usize) -> Token {
-        self.events[index].u64
+    pub fn source(&self, index: usize) -> Source {
+        let event = self.events[index].u64;
+        let slot = (event & SLOT_MASK) as usize;
+        match event >> SLOT_BITS {
+            0 => Source::Connection(slot),
+            1 => Source::Lingering(slot),
+            2 => Source::Exchange(slot),
+            3 => Source::Listener,
+            _ => Source::Waker,
+        }
     }
 }
 
@@ -90,10 +119,10 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// A waker for the poller, which reports it under `token`. Fails where there is no descriptor or no memory left.
-    pub fn new(poller: &Poller, token: Token) -> Result<Self> {
+    /// A waker for the poller. Fails where there is no descriptor or no memory left.
+    pub fn new(poller: &Poller) -> Result<Self> {
         let counter = syscalls::eventfd()?;
-        poller.add(&counter, token, Interest::Readable)?;
+        poller.add(&counter, Source::Waker, Interest::Readable)?;
         Ok(Self { counter, is_awake: AtomicBool::new(false) })
     }
 

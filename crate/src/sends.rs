@@ -7,9 +7,10 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::clock::Clock;
-use crate::context::{Context, Source};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::exchange::{Exchange, Request};
+use crate::poller::Source;
 
 /// How many sends are on the wire at once. More is slower, not faster: 13,900 per second at 8, 13,200 at 512.
 pub const MAX_IN_FLIGHT: usize = 64;
@@ -108,11 +109,11 @@ impl Sends {
 
     fn wait_for_event(&mut self, context: &Context, slot: usize) {
         let exchange = &mut self.in_flight[slot];
-        let (token, interest) = (Source::Exchange(slot).into(), exchange.wanted());
+        let (source, interest) = (Source::Exchange(slot), exchange.wanted());
         let registered = match exchange.interest.replace(interest) {
             Some(before) if before == interest => Ok(()),
-            Some(_) => context.poller.modify(&*exchange, token, interest),
-            None => context.poller.add(&*exchange, token, interest),
+            Some(_) => context.poller.modify(&*exchange, source, interest),
+            None => context.poller.add(&*exchange, source, interest),
         };
         if let Err(error) = registered {
             self.finish(context, slot, Err(error));

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use echo_node::connection::Connection;
 use echo_node::connections::Connections;
-use echo_node::context::{Context, Source};
+use echo_node::context::Context;
+use echo_node::poller::Source;
 use echo_node::server::Config;
 use echo_node::shared::Shared;
 
@@ -53,7 +54,7 @@ impl Scene {
         self.now += time;
         // What has passed at the end of a wait is served after one more.
         for _ in 0..2 {
-            self.context.clock.advance(self.now, None);
+            self.context.clock.advance(self.now, Duration::MAX / 2);
         }
         self.connections.run_timers(&mut self.context);
     }
@@ -66,7 +67,7 @@ impl Scene {
     fn serve_events(&mut self) -> usize {
         let events = self.context.poller.wait(Some(Duration::ZERO)).unwrap();
         for index in 0..events {
-            let Source::Connection(slot) = self.context.poller.token(index).into() else { panic!("what is that?") };
+            let Source::Connection(slot) = self.context.poller.source(index) else { panic!("what is that?") };
             self.connections.ready(&mut self.context, slot);
         }
         events

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use echo_node::context::{Context, Source};
+use echo_node::context::Context;
 use echo_node::error::{Error, Result};
 use echo_node::exchange::Request;
+use echo_node::poller::Source;
 use echo_node::sends::{Sends, Settled};
 use echo_node::server::{Config, Event};
 use echo_node::shared::Shared;
@@ -126,7 +127,7 @@ fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
             return settled;
         }
         for index in 0..context.poller.wait(Some(AMPLE)).unwrap() {
-            let Source::Exchange(slot) = context.poller.token(index).into() else { panic!("there is only a send") };
+            let Source::Exchange(slot) = context.poller.source(index) else { panic!("there is only a send") };
             sends.ready(&mut context, slot);
         }
     }

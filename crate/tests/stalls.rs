@@ -125,31 +125,35 @@ fn a_client_that_left_during_a_stall_makes_room_for_the_next() {
 fn the_clock_leaves_out_what_is_longer_than_a_wait() {
     let milliseconds = Duration::from_millis;
     let mut at = Instant::now();
-    let mut clock = Clock::new(at);
-    let mut wait = |clock: &mut Clock, time, timeout: Option<u64>| {
+    let mut clock = Clock::default();
+    let mut wait = |clock: &mut Clock, time, timeout| {
+        clock.run(|| at);
         at += milliseconds(time);
-        clock.advance(at, timeout.map(milliseconds));
+        clock.advance(at, milliseconds(timeout));
     };
-    wait(&mut clock, 1000, None);
-    assert_eq!(clock.now(), milliseconds(1000), "without a timer nothing is a stall");
-    wait(&mut clock, 3, Some(25));
-    wait(&mut clock, 75, Some(25));
-    assert_eq!(clock.now(), milliseconds(1078), "a busy machine is no stall");
-    wait(&mut clock, 76, Some(25));
-    wait(&mut clock, 9_000_000, Some(0));
-    assert_eq!(clock.now(), milliseconds(1103));
+    wait(&mut clock, 3, 25);
+    wait(&mut clock, 75, 25);
+    assert_eq!(clock.now(), milliseconds(78), "a busy machine is no stall");
+    wait(&mut clock, 76, 25);
+    wait(&mut clock, 9_000_000, 0);
+    assert_eq!(clock.now(), milliseconds(103));
+    clock.pause();
+    clock.run(|| at + milliseconds(50));
+    clock.advance(at + milliseconds(60), milliseconds(25));
+    assert_eq!(clock.now(), milliseconds(113), "it stood still");
 }
 
 #[test]
 fn a_deadline_passes_one_wait_after_it_was_reached() {
     let start = Instant::now();
-    let mut clock = Clock::new(start);
+    let mut clock = Clock::default();
+    clock.run(|| start);
     let deadline = clock.after(Duration::from_millis(30));
     assert_eq!(clock.toward(deadline), Duration::from_millis(25), "a stall would show by then");
-    clock.advance(start + Duration::from_millis(30), Some(Duration::from_millis(25)));
+    clock.advance(start + Duration::from_millis(30), Duration::from_millis(25));
     assert!(!clock.has_passed(deadline));
     assert_eq!(clock.toward(deadline), deadline);
-    clock.advance(start + Duration::from_millis(30), Some(Duration::ZERO));
+    clock.advance(start + Duration::from_millis(30), Duration::ZERO);
     assert!(clock.has_passed(deadline));
 }
 
