@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { constants } from 'node:os'
 
-import { NativeServer, type Settled } from './binding.ts'
+import { NativeServer, type Outcome } from './binding.ts'
 import { abortError, codedError, systemError } from './errors.ts'
 import {
   payload,
@@ -212,12 +212,12 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     this.#updateKeepAlive()
   }
 
-  #report(settled: Settled[], ended: boolean): void {
-    for (const { id, data, failure } of settled) {
+  #report(settled: [id: number, outcome: Outcome][], ended: boolean): void {
+    for (const [id, outcome] of settled) {
       const pending = this.#pending.get(id)
       this.#pending.delete(id)
-      if (data) pending?.resolve(data)
-      else if (failure) pending?.reject(systemError(failure, this.#address!))
+      if (Buffer.isBuffer(outcome)) pending?.resolve(outcome)
+      else pending?.reject(systemError(outcome, this.#address!))
     }
     if (ended) this.#end()
     this.#updateKeepAlive()

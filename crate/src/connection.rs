@@ -24,6 +24,9 @@ pub const READ_SIZE_WHEN_SHORT: usize = 4 * 1024;
 /// read would hold 2.5 GB.
 pub const UNSENT_LIMIT: usize = 64 * 1024 * 1024;
 
+/// Ticks of the idle clock in one timeout. An idle connection is closed at most one tick late.
+pub const TICKS_PER_TIMEOUT: u32 = 16;
+
 /// What a short write left over.
 struct Rest {
     data: Box<[u8]>,
@@ -65,7 +68,7 @@ pub struct Connection {
     /// The server stops: echoes what has already arrived, then ends.
     is_draining: bool,
     /// The tick of the idle clock at which something last happened.
-    pub last_active: u32,
+    last_active: u32,
     /// What the peer had not acknowledged at the last look, 0 before the first one.
     unacknowledged: u32,
     rest: Option<Box<Rest>>,
@@ -118,6 +121,11 @@ impl Connection {
     pub fn touch(&mut self, now: u32) {
         self.last_active = now;
         self.unacknowledged = 0;
+    }
+
+    /// Whether nothing has happened for longer than the timeout.
+    pub fn is_idle(&self, now: u32) -> bool {
+        now.wrapping_sub(self.last_active) > TICKS_PER_TIMEOUT
     }
 
     /// Whether the peer may have read something since the last look. The first look does not know, so it says yes.

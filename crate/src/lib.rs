@@ -33,6 +33,7 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
 use crate::error::Error;
+use crate::sends::Settled;
 use crate::server::{Config, Event, Server};
 
 /// What `start` is told. Times are in milliseconds.
@@ -69,28 +70,9 @@ impl From<Error> for Failure {
     }
 }
 
-/// A send that is over: `data` is what came back, `failure` why nothing did. One of them is there.
-#[napi(object, object_from_js = false)]
-pub struct Settled {
-    /// The id that `send` was given.
-    pub id: f64,
-    /// What came back.
-    pub data: Option<Buffer>,
-    /// What went wrong.
-    pub failure: Option<Failure>,
-}
-
-impl From<sends::Settled> for Settled {
-    fn from(settled: sends::Settled) -> Self {
-        let (data, failure) = match settled.result {
-            Ok(data) => (Some(data.into()), None),
-            Err(error) => (None, Some(error.into())),
-        };
-        // Ids are counted up from 0 in JavaScript: they came from there, and fit.
-        #[expect(clippy::cast_precision_loss)]
-        Self { id: settled.id as f64, data, failure }
-    }
-}
+/// What came of a send: the bytes that came back, or why there are none.
+#[napi]
+pub type Outcome = Either<Buffer, Failure>;
 
 /// What a server has done since it started.
 #[napi(object, object_from_js = false)]
@@ -122,15 +104,17 @@ impl NativeServer {
 
     /// Listens, and returns the port, or what failed.
     ///
-    /// `on_report` hears of sends that are over and, with `true`, of the server's end. It is held until then, and with it
+    /// `on_report` hears of sends that are over, each with its id and what came back, or why nothing did; with `true`
+    /// of the server's end. It is held until then, and with it
     /// whatever it refers to: a server that listens is not garbage. It does not keep the process alive. Throws Node-API's own
     /// errors if the environment is shutting down.
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
+    #[allow(clippy::type_complexity, reason = "TypeScript's declarations know no aliases of tuples")]
     pub fn start(
         &mut self,
         options: StartOptions,
-        on_report: Function<FnArgs<(Vec<Settled>, bool)>, ()>,
+        on_report: Function<FnArgs<(Vec<(f64, Outcome)>, bool)>, ()>,
     ) -> napi::Result<Either<u16, Failure>> {
         let Ok(ip) = options.host.parse::<Ipv4Addr>() else {
             return Ok(Either::B(Error { errno: libc::EINVAL, syscall: "bind" }.into()));
@@ -209,9 +193,12 @@ impl NativeServer {
     }
 }
 
-fn to_report(event: Event) -> (Vec<Settled>, bool) {
-    match event {
-        Event::Settled(settled) => (settled.into_iter().map(Settled::from).collect(), false),
-        Event::Ended(_) => (Vec::new(), true),
-    }
+fn to_report(event: Event) -> (Vec<(f64, Outcome)>, bool) {
+    let Event::Settled(settled) = event else { return (Vec::new(), true) };
+    let outcome = |send: Settled| {
+        // Ids are counted up from 0 in JavaScript: they came from there, and fit.
+        #[expect(clippy::cast_precision_loss)]
+        (send.id as f64, send.result.map_or_else(|error| Either::B(error.into()), |data| Either::A(data.into())))
+    };
+    (settled.into_iter().map(outcome).collect(), false)
 }
