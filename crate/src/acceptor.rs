@@ -56,13 +56,7 @@ impl Acceptor {
     }
 
     /// Accepts at most `most` connections, and says how many it took.
-    pub fn accept(
-        &mut self,
-        context: &mut Context,
-        connections: &mut Connections,
-        sends: &Sends,
-        most: usize,
-    ) -> usize {
+    pub fn accept(&mut self, context: &Context, connections: &mut Connections, sends: &Sends, most: usize) -> usize {
         for accepted in 0..most {
             if self.over_limit.len() >= MOST_OVER_LIMIT {
                 return accepted;
@@ -141,7 +135,7 @@ impl Acceptor {
     }
 
     /// Takes what waits in the backlog, and closes the listener when no send needs it any more; true when all is done.
-    pub fn finish(&mut self, context: &mut Context, connections: &mut Connections, sends: &Sends) -> bool {
+    pub fn finish(&mut self, context: &Context, connections: &mut Connections, sends: &Sends) -> bool {
         if !sends.is_any_unconnected() && !self.is_paused() {
             let most = self.backlog.min(ACCEPTS_PER_TURN);
             let accepted = self.accept(context, connections, sends, most);

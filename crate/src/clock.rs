@@ -39,14 +39,10 @@ impl Clock {
         deadline.min(self.after(STEP))
     }
 
-    /// Lets it run before a wait.
-    pub fn run(&mut self, at: impl FnOnce() -> Instant) {
-        self.read_at.get_or_insert_with(at);
-    }
-
-    /// Lets it stand still.
-    pub fn pause(&mut self) {
-        self.read_at = None;
+    /// How long to wait for a timer: to be asked before each wait, with or without one.
+    pub fn timeout(&mut self, timer: Option<Duration>, at: impl FnOnce() -> Instant) -> Option<Duration> {
+        self.read_at = timer.map(|_| self.read_at.unwrap_or_else(at));
+        timer.map(|timer| timer.saturating_sub(self.now))
     }
 
     /// Goes on to the end of a wait that was to take no longer than `timeout`.

@@ -99,11 +99,7 @@ impl EventLoop {
     /// Waits for events, or for a timer, and says how many events came.
     fn wait(&mut self, may_poll: bool, timer: Option<Duration>) -> usize {
         let Context { poller, clock, .. } = &mut self.context;
-        let timeout = timer.map(|at| at.saturating_sub(clock.now()));
-        match timeout {
-            Some(_) => clock.run(Instant::now),
-            None => clock.pause(),
-        }
+        let timeout = clock.timeout(timer, Instant::now);
         let waited = self.busy_poll.wait(may_poll, timeout, |timeout| poller.wait(timeout));
         if let Some(timeout) = timeout {
             clock.advance(Instant::now(), timeout);
@@ -131,7 +127,7 @@ impl EventLoop {
         if has_clients && let Some(acceptor) = &mut self.acceptor {
             // As many as other events: a burst of connections does not hold up those that are open, nor they the burst. To
             // go on until accept says EAGAIN would cost a call per connection.
-            acceptor.accept(&mut self.context, &mut self.connections, &self.sends, events);
+            acceptor.accept(&self.context, &mut self.connections, &self.sends, events);
         }
         if has_commands {
             self.catch_up(was_busy);
@@ -193,7 +189,7 @@ impl EventLoop {
     fn start_sends(&mut self) {
         let Some(acceptor) = &mut self.acceptor else { return };
         while !acceptor.is_paused() && self.sends.start_next(&mut self.context) {
-            acceptor.accept(&mut self.context, &mut self.connections, &self.sends, 1);
+            acceptor.accept(&self.context, &mut self.connections, &self.sends, 1);
         }
     }
 
@@ -211,7 +207,7 @@ impl EventLoop {
     fn advance_stop(&mut self) -> bool {
         let Some(deadline) = self.stop else { return false };
         let has_accepted = match &mut self.acceptor {
-            Some(acceptor) => acceptor.finish(&mut self.context, &mut self.connections, &self.sends),
+            Some(acceptor) => acceptor.finish(&self.context, &mut self.connections, &self.sends),
             None => true,
         };
         let is_done = has_accepted && self.sends.is_empty() && self.connections.is_empty();

@@ -127,7 +127,7 @@ fn the_clock_leaves_out_what_is_longer_than_a_wait() {
     let mut at = Instant::now();
     let mut clock = Clock::default();
     let mut wait = |clock: &mut Clock, time, timeout| {
-        clock.run(|| at);
+        clock.timeout(Some(Duration::ZERO), || at);
         at += milliseconds(time);
         clock.advance(at, milliseconds(timeout));
     };
@@ -137,8 +137,8 @@ fn the_clock_leaves_out_what_is_longer_than_a_wait() {
     wait(&mut clock, 76, 25);
     wait(&mut clock, 9_000_000, 0);
     assert_eq!(clock.now(), milliseconds(103));
-    clock.pause();
-    clock.run(|| at + milliseconds(50));
+    assert_eq!(clock.timeout(None, || at), None);
+    clock.timeout(Some(Duration::ZERO), || at + milliseconds(50));
     clock.advance(at + milliseconds(60), milliseconds(25));
     assert_eq!(clock.now(), milliseconds(113), "it stood still");
 }
@@ -147,8 +147,8 @@ fn the_clock_leaves_out_what_is_longer_than_a_wait() {
 fn a_deadline_passes_one_wait_after_it_was_reached() {
     let start = Instant::now();
     let mut clock = Clock::default();
-    clock.run(|| start);
     let deadline = clock.after(Duration::from_millis(30));
+    assert_eq!(clock.timeout(Some(deadline), || start), Some(deadline));
     assert_eq!(clock.toward(deadline), Duration::from_millis(25), "a stall would show by then");
     clock.advance(start + Duration::from_millis(30), Duration::from_millis(25));
     assert!(!clock.has_passed(deadline));
