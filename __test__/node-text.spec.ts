@@ -5,8 +5,9 @@ import { Readable } from 'node:stream'
 import test from 'ava'
 import { array, assert, asyncProperty, constantFrom, integer, jsonValue, property, string, tuple } from 'fast-check'
 
-import { countElements, rawMember, respace } from '../maelstrom/json.ts'
+import { countElements, rawMembers, respace } from '../maelstrom/json.ts'
 import { readLines } from '../maelstrom/lines.ts'
+import { parseLine } from '../maelstrom/protocol.ts'
 
 const RUNS = { numRuns: 2000 }
 
@@ -54,24 +55,84 @@ test('JSON is respaced as a printer would print it', (t) => {
   assert(same, RUNS)
 })
 
-test('a member is found where JSON.parse finds it', (t) => {
-  const keys = constantFrom('a', '__proto__', '"', 'é', 'a\\', '')
-  const same = property(tuple(array(tuple(keys, json), { maxLength: 5 }), gaps, keys), ([members, gap, name]) => {
-    const text = `{${members.map(([key, value]) => `${gap}${escaped(key)}${gap}:${loosely(value, gap)}`).join(',')}}`
-    const found = rawMember(name, Buffer.from(text))
+test('members are found where JSON.parse finds them, however their names are written', (t) => {
+  const names = ['msg_id', 'src'] as const
+  const keys = constantFrom(...names, 'msg_i', 'msg_idx', 'srx', 'Src', '__proto__', '"', 'é', 'src\\', '')
+  const written = constantFrom(
+    JSON.stringify,
+    escaped,
+    (key: string) => escaped(key).replace(/[a-f]/g, upper),
+    halfEscaped,
+  )
+  const same = property(tuple(array(tuple(keys, json, written), { maxLength: 5 }), gaps), ([members, gap]) => {
+    const written = members.map(([key, value, write]) => `${gap}${write(key)}${gap}:${loosely(value, gap)}`)
+    const text = `{${written.join(',')}}`
+    const found = rawMembers(Buffer.from(text), ...names)
     const parsed = JSON.parse(text) as Record<string, unknown>
-    t.deepEqual(
-      found === undefined ? undefined : JSON.parse(found.toString()),
-      Object.hasOwn(parsed, name) ? parsed[name] : undefined,
-    )
+    for (const name of names) {
+      const value = found[name]
+      t.deepEqual(value === undefined ? undefined : JSON.parse(value.toString()), parsed[name])
+    }
   })
   assert(same, RUNS)
 })
 
+function upper(text: string): string {
+  return text.toUpperCase()
+}
+
+/** A string whose first half is escaped. */
+function halfEscaped(value: string): string {
+  const half = Math.floor(value.length / 2)
+  return escaped(value.slice(0, half)).slice(0, -1) + JSON.stringify(value.slice(half)).slice(1)
+}
+
+/** Members of which millions fill a line, and what names they have. */
+const MEMBERS = [
+  ['short names', '"":1,'],
+  ['escapes', String.raw`"\n":1,`],
+  ['escapes of letters', String.raw`"\u0073\u0072x":1,`],
+  ['names that the node looks for', '"src":1,"msg_id":2,'],
+  ['white space', '"" : 1 , '],
+  ['members of their own', '"body":{"msg_id":1},'],
+] as const
+
+for (const [name, member] of MEMBERS) {
+  for (const place of ['the line', 'its body']) {
+    test.serial(`a line that is too large to parse costs little more than to count, with ${name} in ${place}`, (t) => {
+      const many = member.repeat((15 << 20) / member.length)
+      const [outer, inner] = place === 'the line' ? [many, ''] : ['', many]
+      const line = Buffer.from(`{${outer}"src":"c1","dest":"n1","body":{${inner}"type":"echo","msg_id":5}}`)
+      t.deepEqual(parseLine(line).envelope, { src: 'c1', dest: 'n1', msgId: 5 })
+      const [parsing, counting] = [fastest(() => parseLine(line)), fastest(() => countElements(line))]
+      t.log(`${Math.round(parsing)} ms, and ${Math.round(counting)} ms to count`)
+      t.true(parsing < 20 * counting)
+    })
+  }
+}
+
+test('a reply that is too large to parse is not answered, whatever it says it replies to', (t) => {
+  const values = `[${'0,'.repeat(600_000)}0]`
+  for (const replied of ['1', '"1"', '[1]', '{"a":1}']) {
+    const line = `{"src":"n2","body":{"values":${values},"msg_id":1,"in_reply_to":${replied}}}`
+    t.is(parseLine(Buffer.from(line)).envelope, undefined, replied)
+  }
+})
+
+/** The shortest of some runs, in milliseconds. */
+function fastest(run: () => void): number {
+  const times = Array.from({ length: 5 }, () => {
+    const begin = performance.now()
+    run()
+    return performance.now() - begin
+  })
+  return Math.min(...times)
+}
+
 test('any bytes can be searched and counted', (t) => {
   const bytes = string({ unit: constantFrom('{', '}', '[', ']', '"', '\\', ':', ',', ' ', 'a'), maxLength: 40 })
   const ends = property(bytes, (text) => {
-    rawMember('a', Buffer.from(`{${text}`))
+    rawMembers(Buffer.from(`{${text}`), 'a')
     countElements(Buffer.from(text))
   })
   t.notThrows(() => assert(ends, { numRuns: 20_000 }))

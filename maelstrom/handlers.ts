@@ -1,5 +1,5 @@
 import type { EchoServer } from '../index.ts'
-import { rawMember, respace } from './json.ts'
+import { rawMembers, respace } from './json.ts'
 import { ErrorCode, errorReply, type Reply, type Request } from './protocol.ts'
 
 /** How one type of request is handled. What `run` throws becomes an error reply. */
@@ -71,7 +71,7 @@ export class Handlers {
   async #echo({ body, line }: Request, timeLeft: number): Promise<Reply> {
     if (body['echo'] === undefined) return missing('echo')
     // As it was written, because JSON.parse would change some numbers.
-    const value = respace(rawMember('echo', rawMember('body', line)!)!)
+    const value = respace(rawMembers(rawMembers(line, 'body').body!, 'echo').echo!)
     if (!this.#echoServer.listening) this.#echoServer.start()
     const { echoed } = await this.#echoServer.send(value, { timeout: Math.ceil(timeLeft) })
     if (!value.equals(echoed)) return errorReply(ErrorCode.crash, 'the server returned other bytes than it was sent')

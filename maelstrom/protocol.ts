@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 
-import { countElements, parse, rawMember } from './json.ts'
+import { countElements, parse, rawMembers } from './json.ts'
 
 /** A parsed JSON object. */
 type JsonObject = Readonly<Record<string, unknown>>
@@ -129,18 +129,19 @@ function envelopeOf({ src, dest, body }: JsonObject): Envelope | undefined {
 
 /** The envelope in a line that is too large to parse. */
 function scanEnvelope(line: Buffer): Envelope | undefined {
-  const body = rawMember('body', line)
+  const { src, dest, body } = rawMembers(line, 'src', 'dest', 'body')
   if (body === undefined) return undefined
+  const { msg_id, in_reply_to } = rawMembers(body, 'msg_id', 'in_reply_to')
   return envelopeOf({
-    src: scalar('src', line),
-    dest: scalar('dest', line),
-    body: { msg_id: scalar('msg_id', body), in_reply_to: scalar('in_reply_to', body) },
+    src: scalar(src),
+    dest: scalar(dest),
+    body: { msg_id: scalar(msg_id), in_reply_to: scalar(in_reply_to) },
   })
 }
 
-function scalar(name: string, json: Buffer): unknown {
-  const raw = rawMember(name, json)
-  return raw === undefined || countElements(raw) > 0 ? undefined : parse(raw.toString())
+/** The value of a JSON text; of an array or an object, which may be large, the text itself. */
+function scalar(json: Buffer | undefined): unknown {
+  return json === undefined || countElements(json) > 0 ? json : parse(json.toString())
 }
 
 /**
