@@ -1,13 +1,15 @@
 // The order of replies, and their deadline in real time.
 
-import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import test from 'ava'
 
 import { killAll } from '../support/children.ts'
 import { INIT, request, start } from './support/command.ts'
-import { GatedServer, Lab, Output } from './support/lab.ts'
+import { GatedServer, Lab } from './support/lab.ts'
+import { threads } from '../support/proc.ts'
+import { fail, Tracer } from '../support/strace.ts'
+import { needing } from './support/tools.ts'
 import { until } from '../support/wait.ts'
 
 test.after.always(killAll)
@@ -89,34 +91,41 @@ test('the deadline counts from the reading of the request, not from the start of
   await lab.close()
 })
 
-/** An input that notes when each chunk is taken from it. */
-class TimedInput extends PassThrough {
-  readonly takenAt: number[] = []
-
-  override async *[Symbol.asyncIterator](): NodeJS.AsyncIterator<Buffer> {
-    for await (const chunk of super[Symbol.asyncIterator]()) {
-      const lines = (chunk as Buffer).toString().split('\n').length - 1
-      this.takenAt.push(...Array.from({ length: lines }, () => performance.now()))
-      yield chunk as Buffer
+/** When each request was read from stdin, given a trace of read(2) with times since 1970, in milliseconds. */
+function timesOfReading(trace: string, requests: string[]): number[] {
+  const reads = trace.matchAll(/^(\d+\.\d+) read\(0, .* = ([1-9]\d*)$/gm)
+  const times: number[] = []
+  let [bytesRead, end] = [0, requests[0]!.length]
+  for (const [, time, length] of reads) {
+    bytesRead += Number(length)
+    for (; end <= bytesRead && times.length < requests.length; end += requests[times.length]?.length ?? 0) {
+      times.push(Number(time) * 1000)
     }
   }
+  return times
 }
 
-test('each of 3,000 requests that nobody serves is answered within 4 s of being read', async (t) => {
-  const [input, output] = [new TimedInput(), new Output()]
+needing('strace')('each of 3,000 requests that nobody serves is answered within 4 s of its read(2)', async (t) => {
+  const node = start()
+  for (const line of [INIT, request('tcp_echo_start', 1, { port: 0 })]) await node.ask(line)
+  const thread = await until('its I/O thread runs', () => threads(node.pid, 'echo-io')[0])
+  await fail(thread, 'accept4', 'EMFILE', '1+')
+  const tracer = await Tracer.attach(node.pid, '-ttt', '--trace=read')
+  const requests = Array.from({ length: 3000 }, (_, index) => `${send(index + 2)}\n`)
+  node.process.stdin.write(requests.join(''))
   const leftAt: number[] = []
-  output.onReply = () => leftAt.push(performance.now())
-  const lab = await Lab.started(() => new GatedServer(), output, input)
-  for (let first = 2; first < 3002; first += 100) {
-    lab.write(Array.from({ length: 100 }, (_, index) => send(first + index)))
+  for (const _ of requests) {
+    const { body } = await node.json<{ body: { code: number } }>()
+    leftAt.push(performance.timeOrigin + performance.now())
+    t.is(body.code, 0)
   }
-  await until('all are answered', () => output.count === 3002)
-  const times = leftAt.map((left, index) => left - input.takenAt[index]!)
-  t.log(`the longest took ${Math.max(...times)} ms`)
-  t.true(Math.max(...times) < PROMISE)
-  t.true(output.replies.slice(2).every(({ code }) => code === 0))
-  for (const gate of lab.server.gates) gate.resolve()
-  await lab.close()
+  await node.kill()
+  await tracer.end()
+  const readAt = timesOfReading(tracer.trace, requests)
+  t.is(readAt.length, requests.length)
+  const slowest = Math.max(...leftAt.map((left, index) => left - readAt[index]!))
+  t.log(`the longest took ${Math.round(slowest)} ms`)
+  t.true(slowest < PROMISE)
 })
 
 test('no timer is left of a request that was answered', async (t) => {

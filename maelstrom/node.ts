@@ -38,8 +38,8 @@ export interface NodeOptions {
 /**
  * A Maelstrom node: reads requests from its input, and writes the replies to its output in the same order.
  *
- * Each request is answered within 4 s of being read. While 1,024 requests or 32 MiB are unanswered, no input is read: the
- * time of the requests behind them has not begun.
+ * Each request is answered within 4 s of the read(2) that brought its end, if the output is taken. While 1,024 requests or
+ * 32 MiB are unanswered, no request is taken. At most 256 KiB more are read already, and their time runs.
  */
 export class EchoNode {
   readonly #options: NodeOptions
@@ -55,6 +55,8 @@ export class EchoNode {
   /** Settled when the last batch, and so every one before it, is written or has failed. */
   #written = Promise.resolve()
   #stopped = false
+  /** When the chunk in work was read, on the clock of `performance.now()`. */
+  #readAt = 0
   /** Ends a wait for room. */
   #wake: () => void = () => {}
   #fail: (error: Error) => void = () => {}
@@ -89,7 +91,7 @@ export class EchoNode {
   async #serve(): Promise<void> {
     const reportTooLong = (): void => this.#options.report(`skipped a line of more than ${LINE_LIMIT} bytes`)
     for await (const lines of readLines(this.#chunks(), LINE_LIMIT, reportTooLong)) {
-      const deadline = performance.now() + DEADLINE
+      const deadline = this.#readAt + DEADLINE
       for (const line of lines) {
         while (!this.#stopped && !this.#hasRoom()) await new Promise<void>((resolve) => (this.#wake = resolve))
         if (this.#stopped) break
@@ -103,10 +105,20 @@ export class EchoNode {
   }
 
   async *#chunks(): AsyncGenerator<Buffer> {
+    const { input, report } = this.#options
+    // Node.js reads ahead while a chunk is in work. It emits this as soon as it has read something.
+    let readAt: number | undefined
+    input.on('readable', () => (readAt ??= performance.now()))
     try {
-      yield* this.#options.input
+      for await (const chunk of input) {
+        this.#readAt = readAt ?? performance.now()
+        readAt = undefined
+        yield chunk as Buffer
+      }
+      // A last line without a newline was not known to be one before.
+      this.#readAt = performance.now()
     } catch (error) {
-      if (!this.#stopped) this.#options.report(`cannot read requests: ${(error as Error).message}`)
+      if (!this.#stopped) report(`cannot read requests: ${(error as Error).message}`)
     }
   }
 
