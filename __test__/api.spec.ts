@@ -1,10 +1,10 @@
 import { networkInterfaces } from 'node:os'
-import { setTimeout as delay } from 'node:timers/promises'
 
 import test from 'ava'
 
 import * as api from 'echo-node'
 import { EchoServer, type StartOptions, type SystemError } from 'echo-node'
+import { until } from '../support/wait.ts'
 
 /** A server that is stopped when the test is over, however it ends. */
 function listening(t: { teardown: (end: () => Promise<void>) => void }, options?: StartOptions): EchoServer {
@@ -210,10 +210,7 @@ test('an aborted send rejects with the reason, and its connection is reset', asy
   controller.abort(new Error('changed my mind'))
   t.like(await t.throwsAsync(sending), { name: 'AbortError', code: 'ABORT_ERR', cause: controller.signal.reason })
   await t.throwsAsync(server.send('x', { signal: controller.signal }), { code: 'ABORT_ERR' })
-  while (server.stats().activeConnections > 0) {
-    // oxlint-disable-next-line no-await-in-loop -- waits for a condition
-    await delay(1)
-  }
+  await until('its connection is reset', () => server.stats().activeConnections === 0)
   t.is((await server.send('others are served')).bytes, 17)
 })
 
@@ -303,20 +300,76 @@ test('bytes whose buffer is gone are refused, and not taken for no bytes', async
   for (const data of [transferred, posted, outOfBounds]) {
     await t.throwsAsync(server.send(data), { instanceOf: TypeError, code: 'ERR_INVALID_ARG_TYPE' })
   }
-  const late = new Uint8Array(4)
-  const detaching = {
-    get timeout(): number {
-      structuredClone(late.buffer, { transfer: [late.buffer] })
-      return 1000
-    },
-  }
-  await t.throwsAsync(server.send(late, detaching), { instanceOf: TypeError, code: 'ERR_INVALID_ARG_TYPE' })
   t.is(server.stats().totalConnections, 0)
   const tracking = new Uint8Array(resizable)
   for (const data of [new Uint8Array(0), new Uint8Array(new ArrayBuffer(0)), tracking, new Uint8Array(shared(3))]) {
     t.is((await server.send(data)).bytes, data.length)
   }
 })
+
+/** Whose code runs during a send, and detaches the buffer of its data. */
+const DETACHERS: [name: string, options: (detach: () => undefined) => object][] = [
+  ['an option', (detach) => Object.defineProperty({}, 'timeout', { get: detach })],
+  ['a proxy of the options', (detach) => new Proxy({}, { get: detach })],
+  ['a proxy of the signal', (detach) => ({ signal: new Proxy(oddSignal({}), { has: () => detach() ?? true }) })],
+  ['the signal, as it is listened to', (detach) => ({ signal: oddSignal({ addEventListener: detach }) })],
+  ['the signal, as it says whether it fired', (detach) => ({ signal: withGetter('aborted', detach) })],
+]
+
+for (const [name, options] of DETACHERS) {
+  test(`data whose buffer is detached by ${name} is refused`, async (t) => {
+    const server = listening(t)
+    const data = new Uint8Array(4)
+    const detach = (): undefined => void structuredClone(data.buffer, { transfer: [data.buffer] })
+    await t.throwsAsync(server.send(data, options(once(detach))), {
+      instanceOf: TypeError,
+      code: 'ERR_INVALID_ARG_TYPE',
+      message: /^data must be a Uint8Array whose buffer is not detached/,
+    })
+    await server.stop()
+    t.is(server.stats().totalConnections, 0)
+  })
+}
+
+test('data whose buffer is detached by a subclass is refused', async (t) => {
+  const data = new Uint8Array(4)
+  const server = new (class extends EchoServer {
+    override get listening(): boolean {
+      if (data.length > 0) structuredClone(data.buffer, { transfer: [data.buffer] })
+      return true
+    }
+  })()
+  const port = server.start()
+  t.teardown(() => server.stop({ timeout: 0 }))
+  t.true(port > 0)
+  await t.throwsAsync(server.send(data), { code: 'ERR_INVALID_ARG_TYPE' })
+  t.is(server.stats().totalConnections, 0)
+})
+
+test('a subclass whose stats throw has not failed', async (t) => {
+  const server = new (class extends EchoServer {
+    override stats = fail
+  })()
+  const closes: unknown[][] = []
+  server.on('close', (...args) => closes.push(args))
+  server.start()
+  await server.stop()
+  t.deepEqual(closes, [[]])
+})
+
+/** A function that does something the first time that it is called. */
+function once(run: () => undefined): () => undefined {
+  let isDone = false
+  return () => {
+    if (!isDone) run()
+    isDone = true
+  }
+}
+
+/** A signal whose member runs this when it is read. */
+function withGetter(name: string, get: () => unknown): AbortSignal {
+  return Object.defineProperty(oddSignal({}), name, { get })
+}
 
 function shared(size: number): SharedArrayBuffer {
   return new SharedArrayBuffer(size)
@@ -336,8 +389,12 @@ test('a signal that cannot remove a listener does not break a send that is over'
 
 test('a signal that fails before a send leaves nothing on the wire', async (t) => {
   const server = listening(t)
-  const getter = Object.defineProperty(oddSignal({}), 'aborted', { get: fail })
-  for (const signal of [oddSignal({ addEventListener: fail }), oddSignal({ addEventListener: 1 }), getter]) {
+  const signals = [
+    oddSignal({ addEventListener: fail }),
+    oddSignal({ addEventListener: 1 }),
+    withGetter('aborted', fail),
+  ]
+  for (const signal of signals) {
     await t.throwsAsync(server.send('x', { signal }))
   }
   await server.stop()
@@ -351,6 +408,19 @@ test('a signal that fires while it is listened to aborts the send', async (t) =>
   t.like(await t.throwsAsync(server.send('x', { signal })), { name: 'AbortError', cause: 'now' })
   await server.stop()
   t.is(server.stats().totalConnections, 0)
+})
+
+test('a signal without a reason that can be read aborts the send all the same', async (t) => {
+  const server = listening(t)
+  const signal = withGetter('reason', fail)
+  const listeners: (() => void)[] = []
+  signal.addEventListener = (_: string, listener: unknown) => listeners.push(listener as () => void)
+  const sending = server.send('x'.repeat(64 << 20), { signal })
+  for (const listener of listeners) listener()
+  t.like(await t.throwsAsync(sending), { name: 'AbortError', code: 'ABORT_ERR', cause: { message: 'on purpose' } })
+  await until('its connection is reset', () => server.stats().activeConnections === 0)
+  Object.assign(signal, { aborted: true })
+  t.like(await t.throwsAsync(server.send('x', { signal })), { name: 'AbortError', cause: { message: 'on purpose' } })
 })
 
 function fail(): never {

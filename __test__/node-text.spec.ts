@@ -58,13 +58,13 @@ test('JSON is respaced as a printer would print it', (t) => {
 test('members are found where JSON.parse finds them, however their names are written', (t) => {
   const names = ['msg_id', 'src'] as const
   const keys = constantFrom(...names, 'msg_i', 'msg_idx', 'srx', 'Src', '__proto__', '"', 'é', 'src\\', '')
-  const written = constantFrom(
+  const writers = constantFrom(
     JSON.stringify,
     escaped,
     (key: string) => escaped(key).replace(/[a-f]/g, upper),
     halfEscaped,
   )
-  const same = property(tuple(array(tuple(keys, json, written), { maxLength: 5 }), gaps), ([members, gap]) => {
+  const same = property(tuple(array(tuple(keys, json, writers), { maxLength: 5 }), gaps), ([members, gap]) => {
     const written = members.map(([key, value, write]) => `${gap}${write(key)}${gap}:${loosely(value, gap)}`)
     const text = `{${written.join(',')}}`
     const found = rawMembers(Buffer.from(text), ...names)

@@ -71,9 +71,8 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   #referenced = true
   /** Does nothing, but keeps the process alive while it is referenced. Runs from the start to the end. */
   #keepAlive: NodeJS.Timeout | undefined
-  /** Fulfilled when a stop is over; undefined if none is under way. */
-  #stopped: Promise<void> | undefined
-  #endStop: (() => void) | undefined
+  /** What fulfils the promises of the stop under way; undefined if there is none. */
+  #stops: (() => void)[] | undefined
 
   /** The port, or `undefined` if the server is not running. */
   get port(): number | undefined {
@@ -87,7 +86,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
 
   /** Whether the server is listening. False as soon as {@link stop} is called. */
   get listening(): boolean {
-    return this.#address !== undefined && this.#stopped === undefined
+    return this.#address !== undefined && this.#stops === undefined
   }
 
   /**
@@ -134,9 +133,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   send(data: string | Uint8Array, options?: SendOptions): Promise<Echo<string | Buffer>>
   async send(data: string | Uint8Array, options: SendOptions = {}): Promise<Echo<string | Buffer>> {
     const { timeout, signal } = sendOptions(options)
-    // Last: reading the options may run code that detaches its buffer.
-    const bytes = payload(data)
-    const received = await this.#exchange(bytes, timeout, signal)
+    const received = await this.#exchange(data, timeout, signal)
     return { echoed: typeof data === 'string' ? received.toString() : received, bytes: received.length }
   }
 
@@ -149,7 +146,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     try {
       return Object.freeze(this.#native.stats())
     } catch (error) {
-      throw codedError('ERR_SERVER_FAILED', `the server failed: ${(error as Error).message}`)
+      throw failed(error)
     }
   }
 
@@ -161,10 +158,12 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   async stop(options: StopOptions = {}): Promise<void> {
     const { timeout } = stopOptions(options)
     if (this.#address === undefined) return
-    this.#stopped ??= new Promise((resolve) => (this.#endStop = resolve))
-    this.#updateKeepAlive()
     this.#native.stop(timeout)
-    await this.#stopped
+    await new Promise<void>((resolve) => {
+      this.#stops ??= []
+      this.#stops.push(resolve)
+      this.#updateKeepAlive()
+    })
   }
 
   /** Lets a listening server keep the process alive: the default. */
@@ -186,14 +185,17 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     return this.stop()
   }
 
-  async #exchange(bytes: Uint8Array, timeout: number, signal: AbortSignal | undefined): Promise<Buffer> {
+  async #exchange(data: unknown, timeout: number, signal: AbortSignal | undefined): Promise<Buffer> {
     const id = this.#nextId++
-    const abort = () => this.#abort(id, signal?.reason)
+    const abort = (): void => this.#abort(id, signal!)
     // Before the send begins, so that a signal that fails here leaves nothing on the wire.
     signal?.addEventListener('abort', abort, { once: true })
     try {
-      if (signal?.aborted) throw abortError(signal.reason)
-      if (!this.listening || !this.#native.send(id, bytes, timeout)) {
+      if (signal?.aborted) throw abortError(signal)
+      const { listening } = this
+      // From here on no code of others runs: it could detach the buffer.
+      const bytes = payload(data)
+      if (!listening || !this.#native.send(id, bytes, timeout)) {
         throw codedError('ERR_SERVER_NOT_RUNNING', 'the server is not listening: start it before sending')
       }
       return await new Promise((resolve, reject) => {
@@ -205,17 +207,22 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     }
   }
 
-  #abort(id: number, reason: unknown): void {
+  #abort(id: number, signal: AbortSignal): void {
     this.#native.cancel(id)
-    this.#pending.get(id)?.reject(abortError(reason))
-    this.#pending.delete(id)
+    this.#take(id)?.reject(abortError(signal))
     this.#updateKeepAlive()
+  }
+
+  /** The send with this id, which is over now; undefined if it was over already. */
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id)
+    this.#pending.delete(id)
+    return pending
   }
 
   #report(settled: [id: number, outcome: Outcome][], ended: boolean): void {
     for (const [id, outcome] of settled) {
-      const pending = this.#pending.get(id)
-      this.#pending.delete(id)
+      const pending = this.#take(id)
       if (Buffer.isBuffer(outcome)) pending?.resolve(outcome)
       else pending?.reject(systemError(outcome, this.#address!))
     }
@@ -233,8 +240,8 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     this.#native.release()
     this.#address = undefined
     clearInterval(this.#keepAlive)
-    this.#endStop?.()
-    this.#stopped = undefined
+    this.#stops?.forEach((resolve) => resolve())
+    this.#stops = undefined
     const failure = this.#failure()
     if (failure === undefined) this.emit('close')
     else this.emit('close', failure)
@@ -243,18 +250,22 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   /** A new error if the server has failed. */
   #failure(): Error | undefined {
     try {
-      this.stats()
+      this.#native.stats()
       return undefined
     } catch (error) {
-      return error as Error
+      return failed(error)
     }
   }
 
   #updateKeepAlive(): void {
-    const isWanted = (this.listening && this.#referenced) || this.#stopped !== undefined || this.#pending.size > 0
+    const isWanted = (this.listening && this.#referenced) || this.#stops !== undefined || this.#pending.size > 0
     if (isWanted) this.#keepAlive?.ref()
     else this.#keepAlive?.unref()
   }
+}
+
+function failed(error: unknown): Error {
+  return codedError('ERR_SERVER_FAILED', `the server failed: ${(error as Error).message}`)
 }
 
 /** Whatever the signal is like, the send is over, and its result counts. */

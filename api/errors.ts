@@ -31,11 +31,16 @@ export function codedError(code: string, message: string): Error & { code: strin
   return Object.assign(new Error(message), { code })
 }
 
-/** The error of an operation that its caller aborted. Its cause is the reason of the signal. */
-export function abortError(reason: unknown): Error & { code: string } {
-  const error = Object.assign(new Error('The operation was aborted', { cause: reason }), { code: 'ABORT_ERR' })
-  error.name = 'AbortError'
-  return error
+/** The error of an operation that its caller aborted. Its cause is the reason of the signal, or why that cannot be read. */
+export function abortError(signal: AbortSignal): Error & { code: string } {
+  let cause: unknown
+  try {
+    cause = signal.reason
+  } catch (error) {
+    cause = error
+  }
+  const error = new Error('The operation was aborted', { cause })
+  return Object.assign(error, { name: 'AbortError', code: 'ABORT_ERR' })
 }
 
 /** An argument of the wrong type. */
