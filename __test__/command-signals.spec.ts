@@ -1,9 +1,9 @@
 // Stop signals: the first ones drain, a later one cuts off.
 
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { constants, tmpdir } from 'node:os'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -18,7 +18,8 @@ import { threads } from '../support/proc.ts'
 import { Tracer } from '../support/strace.ts'
 import { MANY, stuckNode } from './support/stuck-node.ts'
 import { needing } from './support/tools.ts'
-import { until, within } from '../support/wait.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
+import { until } from '../support/wait.ts'
 
 test.after.always(killAll)
 
@@ -64,14 +65,110 @@ for (const signals of TOGETHER) {
   })
 }
 
+/** What happens to a node: `hear` is a SIGTERM that it has heard, `stall` holds it up for longer than half a second. */
+type Story = (kill: (signal: NodeJS.Signals) => void, hear: () => Promise<void>, stall: Stall) => Promise<void>
+type Stall = (during: () => void) => Promise<void>
+
+const STORIES: Record<string, Story> = {
+  'a stall before both': (kill, _, stall) => {
+    return stall(() => {
+      kill('SIGTERM')
+      kill('SIGINT')
+    })
+  },
+  'a stall between them': async (kill, hear, stall) => {
+    await hear()
+    await stall(() => kill('SIGTERM'))
+  },
+  'a stall between them that is as long again': async (kill, hear, stall) => {
+    await hear()
+    await stall(() => kill('SIGINT'))
+    await stall(() => {})
+  },
+  'a stall after both': async (kill, hear, stall) => {
+    await hear()
+    kill('SIGHUP')
+    await stall(() => {})
+  },
+}
+
+/** Loaded into a node: says in a file that it has heard SIGTERM, or that SIGUSR2 has blocked its event loop. */
+const PRELOADED = `
+  const { writeFileSync } = require('node:fs')
+  process.on('SIGTERM', () => writeFileSync(__dirname + '/SIGTERM', ''))
+  process.on('SIGUSR2', () => {
+    writeFileSync(__dirname + '/SIGUSR2', '')
+    for (const end = Date.now() + ${LATER}; Date.now() < end;);
+  })
+`
+
+/** A node that cannot end by itself, and what tells of its signals. */
+async function toldNode(t: ExecutionContext) {
+  const work = await temporaryDirectory()
+  t.teardown(() => work[Symbol.dispose]())
+  writeFileSync(join(work.path, 'preloaded.cjs'), PRELOADED)
+  const node = await stuckNode(['env', `NODE_OPTIONS=--require=${work.path}/preloaded.cjs`])
+  const exit = once(node, 'exit')
+  /** Sends the signal, and waits until it is heard. */
+  const tell = async (signal: 'SIGTERM' | 'SIGUSR2'): Promise<void> => {
+    const file = join(work.path, signal)
+    rmSync(file, { force: true })
+    node.kill(signal)
+    await until(`${signal} is heard`, () => existsSync(file))
+  }
+  return { node, exit, tell }
+}
+
+/** Stops a process for longer than half a second. */
+async function stopped(node: ChildProcess, during: () => void): Promise<void> {
+  node.kill('SIGSTOP')
+  await until('it is stopped', () => / T /.test(readFileSync(`/proc/${node.pid}/stat`, 'latin1')))
+  during()
+  await sleep(LATER)
+  node.kill('SIGCONT')
+}
+
+/** Goes on asking a process to end, as somebody at a terminal does: nobody knows when the first signal was heard. */
+async function insist(node: ChildProcess, ask: () => void): Promise<void> {
+  const hasEnded = (): boolean => node.exitCode !== null || node.signalCode !== null
+  await until('it has ended', () => {
+    if (!hasEnded()) ask()
+    return hasEnded()
+  })
+}
+
+for (const [name, story] of Object.entries(STORIES)) {
+  for (const kind of ['process', 'event loop']) {
+    test(`two signals are one request in spite of ${name}, of the ${kind}`, async (t) => {
+      const { node, exit, tell } = await toldNode(t)
+      const block: Stall = async (during) => {
+        await tell('SIGUSR2')
+        during()
+      }
+      const stall: Stall = kind === 'process' ? (during) => stopped(node, during) : block
+      const kill = (signal: NodeJS.Signals): void => void node.kill(signal)
+      await story(kill, () => tell('SIGTERM'), stall)
+      await text(node.stdout)
+      t.deepEqual(await exit, [0, null])
+    })
+  }
+}
+
+test('a signal after a stall ends the node', async (t) => {
+  const { node, exit, tell } = await toldNode(t)
+  await tell('SIGTERM')
+  await stopped(node, () => {})
+  await insist(node, () => node.kill('SIGINT'))
+  t.deepEqual(await exit, [null, 'SIGINT'])
+})
+
 for (const signal of SIGNALS) {
   test(`a later ${signal} ends the node though its replies are not read`, async (t) => {
     const node = await stuckNode()
     const exit = once(node, 'exit')
     node.kill('SIGTERM')
-    await sleep(LATER)
-    node.kill(signal)
-    t.deepEqual(await within('the end of the node', exit), [null, signal])
+    await insist(node, () => node.kill(signal))
+    t.deepEqual(await exit, [null, signal])
   })
 }
 
@@ -80,9 +177,8 @@ for (const command of ['serve -p 0', '']) {
 }
 
 async function closedTerminal(t: ExecutionContext, args: string): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), 'echo-node-'))
-  t.teardown(() => rm(directory, { recursive: true }))
-  const at = (name: string): string => join(directory, name)
+  using directory = await temporaryDirectory()
+  const at = (name: string): string => join(directory.path, name)
   // The shell survives the terminal, and its child has the signal that it ignores.
   const command = `trap "" HUP; "${process.execPath}" "${EXECUTABLE}" ${args} 2>${at('stderr')}; echo $? >${at('code')}`
   const terminal = new Child(['script', '-qfec', command, '/dev/null'])
@@ -113,9 +209,8 @@ asRoot('a later signal ends the node as process 1, where the kernel ignores sign
   const exit = once(node, 'exit')
   const first = childrenOf(node.pid!)[0]!
   process.kill(first, 'SIGTERM')
-  await sleep(LATER)
-  process.kill(first, 'SIGTERM')
-  t.deepEqual(await within('the end of the node', exit), [128 + constants.signals.SIGTERM, null])
+  await insist(node, () => existsSync(`/proc/${first}`) && process.kill(first, 'SIGTERM'))
+  t.deepEqual(await exit, [128 + constants.signals.SIGTERM, null])
 })
 
 needing('strace')('serve exits with 1 if the server fails, and says so', async (t) => {

@@ -10,19 +10,34 @@ const SAME_REQUEST = 500
  * same request. A later one ends the process at once.
  */
 export function onStopSignal(stop: () => void): void {
-  let firstAt: number | undefined
-  const onSignal = (signal: NodeJS.Signals): void => {
-    if (firstAt === undefined) {
-      firstAt = performance.now()
-      stop()
-    } else if (performance.now() - firstAt > SAME_REQUEST) {
-      process.removeAllListeners(signal)
-      process.kill(process.pid, signal)
-      // Still alive: for process 1 of a container the kernel ignores signals without a handler.
-      exitNow(128 + constants.signals[signal])
-    }
+  let react: (signal: NodeJS.Signals) => void = () => {
+    react = () => {}
+    afterSameRequest(() => (react = endBy))
+    stop()
   }
-  for (const signal of STOP_SIGNALS) process.on(signal, onSignal)
+  for (const signal of STOP_SIGNALS) process.on(signal, () => react(signal))
+}
+
+/**
+ * Calls back when every signal that was sent within half a second from now has been heard. After a stall the signals that
+ * were sent during it are heard late, and only after the timers that it delayed: a turn of the event loop later all are.
+ */
+function afterSameRequest(run: () => void): void {
+  const end = performance.now() + SAME_REQUEST
+  const wait = (): void => {
+    const left = end - performance.now()
+    // A timer can be early by what its turn has taken before it was set.
+    if (left > 0) setTimeout(wait, left).unref()
+    else setImmediate(run)
+  }
+  wait()
+}
+
+function endBy(signal: NodeJS.Signals): void {
+  process.removeAllListeners(signal)
+  process.kill(process.pid, signal)
+  // Still alive: for process 1 of a container the kernel ignores signals without a handler.
+  exitNow(128 + constants.signals[signal])
 }
 
 /** Whether a write failed because its reader is gone. That is how many programs end, and nothing to complain about. */
