@@ -4,6 +4,8 @@ import { onStopSignal, print } from './process.ts'
 
 const DEFAULT_PORT = 7007
 const LIVE_INTERVAL = 1000
+/** Columns that the live line leaves free: for the ^C that ends it, and one because a terminal may wrap a line that fills it. */
+const FREE_COLUMNS = 3
 const CLEAR_LINE = '\r\u001b[K'
 
 /** Runs an echo server until a signal stops it. Then it prints the totals. */
@@ -60,8 +62,8 @@ function optionName(_: string, __: string, name: string): string {
 function showLive(server: EchoServer): () => void {
   let before = server.stats()
   let line = ''
-  // One column less than there are: a terminal may wrap a line that fills it.
-  const draw = (): void => print(CLEAR_LINE + line.slice(0, (process.stdout.columns || 80) - 1))
+  const width = (): number => Math.max(0, (process.stdout.columns || 80) - FREE_COLUMNS)
+  const draw = (): void => print(CLEAR_LINE + line.slice(0, width()))
   const timer = setInterval(() => {
     const now = server.stats()
     line = liveLine(before, now)
