@@ -99,10 +99,10 @@ for (const columns of [2, 30, 40]) {
   needing('script')(`the live line and the ^C that ends it fit in ${columns} columns`, async (t) => {
     const output = await onTerminal('TERM=xterm', columns)
     const lines = output.split('\r\u001b[K').slice(1, -1)
-    const text = '0 connected, 0 B/s; in all 0 connections'.slice(0, Math.max(0, columns - 3))
-    t.true(lines.includes(`${text}^C`), output)
+    const shown = '0 connected, 0 B/s; in all 0 connections'.slice(0, Math.max(0, columns - 3))
+    t.true(lines.includes(`${shown}^C`), output)
     t.true(
-      lines.every((line) => line === text || line === `${text}^C`),
+      lines.every((line) => line === shown || line === `${shown}^C`),
       output,
     )
   })

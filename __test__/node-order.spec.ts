@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 
 import { killAll } from '../support/children.ts'
 import { INIT, request, start } from './support/command.ts'
@@ -20,10 +20,10 @@ const PROMISE = 4000
 
 const send = (msgId: number, data = `data ${msgId}`): string => request('tcp_echo_send', msgId, { data })
 const stats = (msgId: number): string => request('tcp_echo_stats', msgId)
-const gated = (): Promise<Lab<GatedServer>> => Lab.started(() => new GatedServer())
+const gated = (t: ExecutionContext): Promise<Lab<GatedServer>> => Lab.started(t, () => new GatedServer())
 
 test('replies leave in the order of the requests, whatever is done first', async (t) => {
-  const lab = await gated()
+  const lab = await gated(t)
   lab.write([send(2), send(3), send(4)])
   await until('all three are under way', () => lab.server.gates.length === 3)
   lab.server.gates[2]!.resolve()
@@ -41,7 +41,7 @@ test('replies leave in the order of the requests, whatever is done first', async
 })
 
 test('stats waits for every earlier send, and no later one starts before it', async (t) => {
-  const lab = await gated()
+  const lab = await gated(t)
   lab.write([send(2), send(3), stats(4), send(5), stats(6)])
   await until('two sends are under way', () => lab.server.gates.length === 2)
   await lab.settle()
@@ -58,7 +58,7 @@ test('stats waits for every earlier send, and no later one starts before it', as
 })
 
 test('a send that does not come back is answered with code 0 within 4 s, and what comes later is dropped', async (t) => {
-  const lab = await gated()
+  const lab = await gated(t)
   const begin = performance.now()
   lab.write([send(2)])
   t.deepEqual((await lab.answered(3))[2], { ...LATE, in_reply_to: 2, msg_id: 2 })
@@ -74,7 +74,7 @@ test('a send that does not come back is answered with code 0 within 4 s, and wha
 })
 
 test('the deadline counts from the reading of the request, not from the start of its work', async (t) => {
-  const lab = await gated()
+  const lab = await gated(t)
   lab.write([send(2)])
   await sleep(1000)
   // Neither can start: the first send is still under way.
@@ -138,7 +138,7 @@ test('no timer is left of a request that was answered', async (t) => {
 })
 
 test('a request without msg_id is carried out in its turn, and not answered', async (t) => {
-  const lab = await gated()
+  const lab = await gated(t)
   const silent = JSON.stringify({ src: 'c1', dest: 'n1', body: { type: 'tcp_echo_send', data: 'abc' } })
   lab.write([silent, stats(2)])
   await until('it is under way', () => lab.server.gates.length === 1)

@@ -13,7 +13,7 @@ const send = (msgId: number, data: string): string => request('tcp_echo_send', m
 const real = (): EchoServer => new EchoServer()
 
 test.serial('lines may come in any pieces', async (t) => {
-  const lab = new Lab(real)
+  const lab = new Lab(t, real)
   const start = request('tcp_echo_start', 1, { port: 0 })
   for (const byte of Buffer.from(`${INIT}\n${start}\n${send(2, 'ünïcödé')}\n`)) {
     lab.input.write(Buffer.from([byte]))
@@ -25,7 +25,7 @@ test.serial('lines may come in any pieces', async (t) => {
 })
 
 test.serial('at most 1,024 requests are taken before they are answered', async (t) => {
-  const lab = await Lab.started(() => new GatedServer())
+  const lab = await Lab.started(t, () => new GatedServer())
   const { gates } = lab.server
   lab.write(Array.from({ length: 3000 }, (_, index) => send(index + 2, `${index}`)))
   await until('as many as may are under way', () => gates.length >= 1024)
@@ -44,7 +44,7 @@ test.serial('at most 1,024 requests are taken before they are answered', async (
 })
 
 test.serial('at most 32 MiB of requests are taken before they are answered', async (t) => {
-  const lab = await Lab.started(() => new GatedServer())
+  const lab = await Lab.started(t, () => new GatedServer())
   const data = 'x'.repeat(5 * MIB)
   for (let msgId = 2; msgId < 12; msgId++) lab.write([send(msgId, data)])
   // The seventh exceeds them, and is the last.
@@ -62,7 +62,7 @@ test.serial('at most 32 MiB of requests are taken before they are answered', asy
 
 test.serial('no request is taken while the output is full', async (t) => {
   const output = new Output()
-  const lab = await Lab.started(real, output)
+  const lab = await Lab.started(t, real, output)
   output.held = true
   lab.write([send(2, 'x'.repeat(MIB))])
   await until('its reply fills the output', () => output.writableNeedDrain)
@@ -78,7 +78,7 @@ test.serial('no request is taken while the output is full', async (t) => {
 })
 
 test.serial('replies that are ready together go out in few writes', async (t) => {
-  const lab = await Lab.started(real)
+  const lab = await Lab.started(t, real)
   const before = lab.output.writes
   lab.write(Array.from({ length: 1000 }, (_, index) => request('tcp_echo_stats', index + 2)))
   await lab.answered(1002)
@@ -88,7 +88,7 @@ test.serial('replies that are ready together go out in few writes', async (t) =>
 })
 
 test.serial('at the end of its input it finishes what was asked, and stops its servers', async (t) => {
-  const lab = await Lab.started(() => new GatedServer())
+  const lab = await Lab.started(t, () => new GatedServer())
   lab.write([send(2, 'last')])
   lab.input.end()
   await until('it is under way', () => lab.server.gates.length === 1)
@@ -101,14 +101,14 @@ test.serial('at the end of its input it finishes what was asked, and stops its s
 })
 
 test.serial('a last line without a newline is a line', async (t) => {
-  const lab = new Lab(real)
+  const lab = new Lab(t, real)
   lab.input.end(INIT)
   await lab.ended
   t.is(lab.output.replies.length, 1)
 })
 
 test.serial('stop takes no more input, and finishes what was asked', async (t) => {
-  const lab = await Lab.started(() => new GatedServer())
+  const lab = await Lab.started(t, () => new GatedServer())
   lab.write([send(2, 'asked')])
   await until('it is under way', () => lab.server.gates.length === 1)
   lab.node.stop()
@@ -121,7 +121,7 @@ test.serial('stop takes no more input, and finishes what was asked', async (t) =
 })
 
 test.serial('it ends with the error of its output', async (t) => {
-  const lab = await Lab.started(real)
+  const lab = await Lab.started(t, real)
   lab.output.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }))
   await t.throwsAsync(lab.ended, { code: 'EPIPE' })
   t.false(lab.server.listening)
@@ -129,7 +129,7 @@ test.serial('it ends with the error of its output', async (t) => {
 })
 
 test.serial('a line without end is given up at 16 MiB, and the next line is answered', async (t) => {
-  const lab = await Lab.started(real)
+  const lab = await Lab.started(t, real)
   const piece = Buffer.alloc(MIB, 'x')
   for (let count = 0; count < 40; count++) {
     lab.input.write(piece)

@@ -62,8 +62,10 @@ function optionName(_: string, __: string, name: string): string {
 function showLive(server: EchoServer): () => void {
   let before = server.stats()
   let line = ''
-  const width = (): number => Math.max(0, (process.stdout.columns || 80) - FREE_COLUMNS)
-  const draw = (): void => print(CLEAR_LINE + line.slice(0, width()))
+  const draw = (): void => {
+    const width = Math.max(0, (process.stdout.columns || 80) - FREE_COLUMNS)
+    print(CLEAR_LINE + line.slice(0, width))
+  }
   const timer = setInterval(() => {
     const now = server.stats()
     line = liveLine(before, now)

@@ -56,18 +56,22 @@ export class Output extends Writable {
   }
 }
 
-/** A node with its surroundings. */
+/** What calls back when a test is over, however it ends. */
+interface Test {
+  teardown(end: () => Promise<unknown>): void
+}
+
+/** A node with its surroundings. It ends with the test: a server that listens would keep a failed one running. */
 export class Lab<S extends EchoServer = EchoServer> {
-  readonly input: PassThrough
+  readonly input = new PassThrough()
   readonly output: Output
   readonly reports: string[] = []
   readonly servers: S[] = []
   readonly node: EchoNode
   readonly ended: Promise<void>
 
-  constructor(makeServer: () => S, output = new Output(), input = new PassThrough()) {
+  constructor(t: Test, makeServer: () => S, output = new Output()) {
     this.output = output
-    this.input = input
     this.node = new EchoNode({
       input: this.input,
       output,
@@ -81,15 +85,12 @@ export class Lab<S extends EchoServer = EchoServer> {
     this.ended = this.node.run()
     // Whoever waits for the end hears of a failure.
     this.ended.catch(() => {})
+    t.teardown(() => this.#abandon())
   }
 
   /** A node that has its name and, on a free port, its server. */
-  static async started<S extends EchoServer>(
-    makeServer: () => S,
-    output?: Output,
-    input?: PassThrough,
-  ): Promise<Lab<S>> {
-    const lab = new Lab(makeServer, output, input)
+  static async started<S extends EchoServer>(t: Test, makeServer: () => S, output?: Output): Promise<Lab<S>> {
+    const lab = new Lab(t, makeServer, output)
     lab.write([INIT, '{"src":"c0","dest":"n1","body":{"type":"tcp_echo_start","msg_id":1,"port":0}}'])
     await lab.answered(2)
     return lab
@@ -120,5 +121,10 @@ export class Lab<S extends EchoServer = EchoServer> {
   async close(): Promise<void> {
     this.input.end()
     await this.ended
+  }
+
+  async #abandon(): Promise<void> {
+    this.node.stop()
+    await Promise.all(this.servers.map((server) => server.stop({ timeout: 0 })))
   }
 }
