@@ -3,15 +3,8 @@ import { constants } from 'node:os'
 
 import { NativeServer, type Outcome } from './binding.ts'
 import { abortError, codedError, systemError } from './errors.ts'
-import {
-  payload,
-  sendOptions,
-  startOptions,
-  stopOptions,
-  type SendOptions,
-  type StartOptions,
-  type StopOptions,
-} from './options.ts'
+import { payload, sendOptions, startOptions, stopOptions } from './options.ts'
+import type { SendOptions, StartOptions, StopOptions } from './options.ts'
 
 /** What a server has done since it started. A snapshot: it does not change. */
 export interface Stats {

@@ -44,21 +44,17 @@ export function abortError(signal: AbortSignal): Error & { code: string } {
 }
 
 /** An argument of the wrong type. */
-export function invalidType(name: string, expected: string, received: unknown): TypeError {
-  return Object.assign(new TypeError(mustBe(name, expected, received)), { code: 'ERR_INVALID_ARG_TYPE' })
-}
+export const invalidType = invalidArgument('ERR_INVALID_ARG_TYPE', TypeError)
 
 /** An argument of the right type that cannot be used. */
-export function invalidValue(name: string, expected: string, received: unknown): TypeError {
-  return Object.assign(new TypeError(mustBe(name, expected, received)), { code: 'ERR_INVALID_ARG_VALUE' })
-}
+export const invalidValue = invalidArgument('ERR_INVALID_ARG_VALUE', TypeError)
 
 /** A number outside its range. */
-export function outOfRange(name: string, expected: string, received: number): RangeError {
-  return Object.assign(new RangeError(mustBe(name, expected, received)), { code: 'ERR_OUT_OF_RANGE' })
-}
+export const outOfRange = invalidArgument('ERR_OUT_OF_RANGE', RangeError)
 
-function mustBe(name: string, expected: string, received: unknown): string {
-  const shown = inspect(received, { depth: -1, maxStringLength: 64, breakLength: Infinity })
-  return `${name} must be ${expected}, got ${shown}`
+function invalidArgument(code: string, Kind: TypeErrorConstructor | RangeErrorConstructor) {
+  return (name: string, expected: string, received: unknown): Error => {
+    const shown = inspect(received, { depth: -1, maxStringLength: 64, breakLength: Infinity })
+    return Object.assign(new Kind(`${name} must be ${expected}, got ${shown}`), { code })
+  }
 }

@@ -153,24 +153,21 @@ function integer(name: string, value: unknown, min: number, max: number): number
 function ipv4(name: string, value: unknown): string {
   if (typeof value !== 'string') throw invalidType(name, 'an IPv4 address', value)
   if (!isIPv4(value)) throw invalidValue(name, "an IPv4 address such as '127.0.0.1'", value)
-  if (isMulticast(value) || isBroadcast(value)) {
+  if (isForMany(value)) {
     throw invalidValue(name, 'an address that clients can connect to, not multicast or broadcast', value)
   }
   return value
 }
 
-function isMulticast(host: string): boolean {
-  return toNumber(host) >>> 28 === 0b1110
-}
-
-/** bind(2) accepts the broadcast addresses of this machine's networks, but nobody can connect to them. */
-function isBroadcast(host: string): boolean {
+/** Whether this is a multicast or broadcast address. bind(2) accepts those of this machine's networks. */
+function isForMany(host: string): boolean {
   const number = toNumber(host)
-  // All others end with two bits set. Asking for the interfaces takes a descriptor.
+  if (host === '255.255.255.255' || number >>> 28 === 0b1110) return true
+  // All other broadcast addresses end with two bits set. Asking for the interfaces takes a descriptor.
   if ((number & 0b11) !== 0b11) return false
   const isOf = ({ family, address, netmask }: NetworkInterfaceInfo): boolean =>
     family === 'IPv4' && !SMALLEST_NETWORKS.has(netmask) && number === (toNumber(address) | ~toNumber(netmask))
-  return host === '255.255.255.255' || Object.values(interfaces()).some((infos) => infos?.some(isOf))
+  return Object.values(interfaces()).some((infos) => infos?.some(isOf))
 }
 
 /** The network interfaces, or none if there is no descriptor or no permission to ask for them. */

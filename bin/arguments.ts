@@ -5,16 +5,6 @@ import { parseArgs } from 'node:util'
 /** Arguments that make no sense. The message is one line for the user. */
 export class UsageError extends Error {}
 
-/** The options of `serve`, as they were typed. */
-export interface ServeArguments {
-  port?: string
-  host?: string
-  'max-connections'?: string
-  'idle-timeout'?: string
-  threads?: string
-  json?: true
-}
-
 /** What `--help` prints. */
 export const HELP = `Usage:
   echo-node                 a Maelstrom node: requests on stdin, replies on stdout, one JSON object per line
@@ -46,6 +36,9 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const
+
+/** The options of `serve`, as they were typed. */
+export type ServeArguments = Partial<Record<Exclude<keyof typeof OPTIONS, 'json'>, string> & { json: true }>
 
 /** What the arguments ask for. Throws a `UsageError` if they make no sense. */
 export function readArguments(args: string[]): ServeArguments | 'node' | 'help' | 'version' {

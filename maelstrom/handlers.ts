@@ -45,15 +45,10 @@ export class Handlers {
       const listening = isSame ? current : this.#missionServer.start(port)
       return { type: 'tcp_echo_start_ok', fields: { status: 'listening', port: listening } }
     } catch (error) {
-      switch ((error as NodeJS.ErrnoException).code) {
-        case 'EADDRINUSE':
-          return errorReply(ErrorCode.temporarilyUnavailable, `port ${port} is already in use`)
-        case 'EACCES':
-        case 'EPERM':
-          return errorReply(ErrorCode.abort, `listening on port ${port} is not permitted`)
-        default:
-          throw error
-      }
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EADDRINUSE') return errorReply(ErrorCode.temporarilyUnavailable, `port ${port} is already in use`)
+      if (code !== 'EACCES' && code !== 'EPERM') throw error
+      return errorReply(ErrorCode.abort, `listening on port ${port} is not permitted`)
     }
   }
 

@@ -8,7 +8,6 @@ const COMMA = 0x2c
 const COLON = 0x3a
 const BACKSLASH = 0x5c
 const SPACE = 0x20
-const SLASH = 0x2f
 const LETTER_U = 0x75
 
 /** The value of a JSON text; undefined if the text is not JSON. */
@@ -35,7 +34,7 @@ export function countElements(json: Buffer): number {
 }
 
 /**
- * The bytes of the values of these members, in the text of an object, found in one pass. If several members have the same
+ * The values of these members, with the white space around them, found in one pass over the text of an object. If several members have the same
  * name, the last one counts, as with `JSON.parse`. Works on any bytes.
  *
  * @param names of ASCII letters and underscores
@@ -47,10 +46,10 @@ export function rawMembers<Name extends string>(json: Buffer, ...names: Name[]):
   at = skipSpace(json, at + 1)
   while (json[at] === QUOTE) {
     const keyEnd = endOfString(json, at)
-    const valueStart = skipSpace(json, skipSpace(json, keyEnd) + 1)
+    const valueStart = skipSpace(json, keyEnd) + 1
     const valueEnd = endOfValue(json, valueStart)
     for (const name of names) if (isName(name, json, at, keyEnd)) found[name] = json.subarray(valueStart, valueEnd)
-    at = skipSpace(json, skipSpace(json, valueEnd) + 1)
+    at = skipSpace(json, valueEnd + 1)
   }
   return found
 }
@@ -69,9 +68,8 @@ export function respace(json: Buffer): Buffer {
     const byte = json[at]!
     if (byte === QUOTE) {
       const end = endOfString(json, at)
-      length += hasLongEscape(json, at, end)
-        ? out.write(JSON.stringify(JSON.parse(json.toString('utf8', at, end))), length)
-        : json.copy(out, length, at, end)
+      const string = json.toString('utf8', at, end)
+      length += out.write(string.includes('\\') ? JSON.stringify(JSON.parse(string)) : string, length)
       at = end
       continue
     }
@@ -80,16 +78,6 @@ export function respace(json: Buffer): Buffer {
     at++
   }
   return out.subarray(0, length)
-}
-
-/** Whether the string at `start` has escapes that may be unnecessary. All others are necessary, and short. */
-function hasLongEscape(json: Buffer, start: number, end: number): boolean {
-  for (let at = start; at < end; at++) {
-    if (json[at] !== BACKSLASH) continue
-    const escaped = json[++at]
-    if (escaped === LETTER_U || escaped === SLASH) return true
-  }
-  return false
 }
 
 /** Whether the string from `start` to `end` is this name. Allocates nothing: an object may have millions of keys. */
@@ -112,16 +100,14 @@ function isEscapeOf(code: number, json: Buffer, at: number): boolean {
   return value === code
 }
 
-/** The index after the value that starts at `at`. */
+/** The index of the comma or bracket after the value that starts at `at`. */
 function endOfValue(json: Buffer, at: number): number {
-  let depth = 0
-  while (at < json.length) {
+  for (let depth = 0; at < json.length; at++) {
     const byte = json[at]!
-    if (depth === 0 && (byte === COMMA || closes(byte) || isSpace(byte))) break
-    at = byte === QUOTE ? endOfString(json, at) : at + 1
-    if (opens(byte)) depth++
+    if (byte === QUOTE) at = endOfString(json, at) - 1
+    else if (opens(byte)) depth++
+    else if (depth === 0 && (byte === COMMA || closes(byte))) break
     else if (closes(byte)) depth--
-    if (depth === 0 && (byte === QUOTE || closes(byte))) break
   }
   return at
 }

@@ -4,17 +4,8 @@ import type { EchoServer } from '../index.ts'
 import { Handlers } from './handlers.ts'
 import { LINE_LIMIT, readLines } from './lines.ts'
 import { Pipeline, type Work } from './pipeline.ts'
-import {
-  DEADLINE,
-  ErrorCode,
-  errorReply,
-  formatReply,
-  parseLine,
-  show,
-  type Envelope,
-  type Reply,
-  type Request,
-} from './protocol.ts'
+import { DEADLINE, ErrorCode, errorReply, formatReply, parseLine, show } from './protocol.ts'
+import type { Envelope, Reply, Request } from './protocol.ts'
 
 /** Unanswered requests above which no input is taken. */
 const MOST_REQUESTS = 1024
@@ -48,7 +39,6 @@ export class EchoNode {
   /** The name that `init` gave. */
   #id: string | undefined
   #nextMsgId = 0
-  #unanswered = 0
   #unansweredBytes = 0
   /** Replies to be written. */
   #batch = ''
@@ -59,7 +49,6 @@ export class EchoNode {
   #readAt = 0
   /** Ends a wait for room. */
   #wake: () => void = () => {}
-  #fail: (error: Error) => void = () => {}
 
   constructor(options: NodeOptions) {
     this.#options = options
@@ -70,9 +59,9 @@ export class EchoNode {
    * as soon as the output fails.
    */
   async run(): Promise<void> {
-    const failure = new Promise<never>((_, reject) => (this.#fail = reject))
-    this.#options.output.on('error', this.#fail)
-    this.#options.output.on('drain', () => this.#wake())
+    const { output } = this.#options
+    const failure = new Promise<never>((_, reject) => output.on('error', reject))
+    output.on('drain', () => this.#wake())
     try {
       await Promise.race([this.#serve(), failure])
     } finally {
@@ -124,7 +113,7 @@ export class EchoNode {
 
   #hasRoom(): boolean {
     const isFull = this.#options.output.writableNeedDrain
-    return !isFull && this.#unanswered < MOST_REQUESTS && this.#unansweredBytes < MOST_BYTES
+    return !isFull && this.#pipeline.pending < MOST_REQUESTS && this.#unansweredBytes < MOST_BYTES
   }
 
   async #makeHandlers(): Promise<Handlers> {
@@ -144,10 +133,8 @@ export class EchoNode {
     } else {
       work = this.#workFor(message)
     }
-    this.#unanswered++
     this.#unansweredBytes += line.length
     this.#pipeline.add(work, deadline, (reply) => {
-      this.#unanswered--
       this.#unansweredBytes -= line.length
       this.#answer(envelope, reply)
       this.#wake()
@@ -195,7 +182,8 @@ export class EchoNode {
     this.#written = new Promise((resolve, reject) => {
       this.#options.output.write(batch, (error) => (error ? reject(error) : resolve()))
     })
-    this.#written.catch(this.#fail)
+    // The output tells of its error itself.
+    this.#written.catch(() => {})
   }
 }
 

@@ -10,8 +10,8 @@ export interface Work {
 
 /** Runs the work of requests concurrently, and lets the replies leave in the order of the requests. */
 export class Pipeline {
-  /** Requests whose reply has not left. */
-  #pending = 0
+  /** How many requests wait for their reply to leave. */
+  pending = 0
   /** Fulfilled when every reply so far has left. */
   #replies = Promise.resolve()
   /** Fulfilled when the reply to the last request that runs alone has left. */
@@ -29,10 +29,10 @@ export class Pipeline {
    * @param answer called with the reply when every earlier one has left
    */
   add(work: Work, deadline: number, answer: (reply: Reply) => void): void {
-    const reply = this.#pending === 0 ? run(work, deadline) : this.#runLater(work, deadline)
+    const reply = this.pending === 0 ? run(work, deadline) : this.#runLater(work, deadline)
     // Most requests take no time: without this shortcut the promises would cost more than the rest.
     if (!(reply instanceof Promise)) return answer(reply)
-    this.#pending++
+    this.pending++
     this.#replies = this.#sendInTurn(reply, this.#replies, answer)
     if (!work.overlaps) this.#barrier = this.#replies
   }
@@ -45,7 +45,7 @@ export class Pipeline {
   async #sendInTurn(reply: Promise<Reply>, earlier: Promise<void>, answer: (reply: Reply) => void): Promise<void> {
     await earlier
     answer(await reply)
-    this.#pending--
+    this.pending--
   }
 }
 
