@@ -1,23 +1,17 @@
 import type { EchoServer } from '../index.ts'
 import { rawMembers, respace } from './json.ts'
+import type { Work } from './pipeline.ts'
 import { ErrorCode, errorReply, type Reply, type Request } from './protocol.ts'
-
-/** How one type of request is handled. What `run` throws becomes an error reply. */
-export interface Handler {
-  /** Whether it may run beside other requests: see `Work`. */
-  overlaps: boolean
-  run(request: Request, timeLeft: number): Reply | Promise<Reply>
-}
 
 /** The requests of the mission and of Maelstrom's `echo` workload, each of the two with a server of its own. */
 export class Handlers {
   readonly #missionServer: EchoServer
   readonly #echoServer: EchoServer
-  readonly #byType: ReadonlyMap<string, Handler> = new Map<string, Handler>([
-    ['tcp_echo_start', { overlaps: false, run: (request) => this.#start(request) }],
-    ['tcp_echo_send', { overlaps: true, run: (request, timeLeft) => this.#send(request, timeLeft) }],
-    ['tcp_echo_stats', { overlaps: false, run: () => this.#stats() }],
-    ['echo', { overlaps: true, run: (request, timeLeft) => this.#echo(request, timeLeft) }],
+  readonly #byType = new Map<string, (request: Request) => Work>([
+    ['tcp_echo_start', (request) => ({ overlaps: false, run: () => this.#start(request) })],
+    ['tcp_echo_send', (request) => ({ overlaps: true, run: (timeLeft) => this.#send(request, timeLeft) })],
+    ['tcp_echo_stats', () => ({ overlaps: false, run: () => this.#stats() })],
+    ['echo', (request) => ({ overlaps: true, run: (timeLeft) => this.#echo(request, timeLeft) })],
   ])
 
   constructor(missionServer: EchoServer, echoServer: EchoServer) {
@@ -25,9 +19,9 @@ export class Handlers {
     this.#echoServer = echoServer
   }
 
-  /** The handler for a type of request, if there is one. */
-  get(type: string): Handler | undefined {
-    return this.#byType.get(type)
+  /** What to do for a request; undefined if nobody knows its type. */
+  workFor(request: Request): Work | undefined {
+    return this.#byType.get(request.type)?.(request)
   }
 
   /** Stops both servers. */

@@ -148,9 +148,8 @@ export class EchoNode {
     if (this.#id === undefined) {
       return answered(errorReply(ErrorCode.preconditionFailed, `init must come before ${show(type)}`))
     }
-    const handler = this.#handlers?.get(type)
-    if (handler === undefined) return answered(errorReply(ErrorCode.notSupported, `not supported: ${show(type)}`))
-    return { overlaps: handler.overlaps, run: (timeLeft) => handler.run(request, timeLeft) }
+    const work = this.#handlers?.workFor(request)
+    return work ?? answered(errorReply(ErrorCode.notSupported, `not supported: ${show(type)}`))
   }
 
   #init(id: unknown): Reply {

@@ -12,15 +12,10 @@ export interface Work {
 export class Pipeline {
   /** How many requests wait for their reply to leave. */
   pending = 0
-  /** Fulfilled when every reply so far has left. */
-  #replies = Promise.resolve()
+  /** Fulfilled when every reply to the requests added so far has left. */
+  drained = Promise.resolve()
   /** Fulfilled when the reply to the last request that runs alone has left. */
   #barrier = Promise.resolve()
-
-  /** Fulfilled when every reply to the requests added so far has left. */
-  get drained(): Promise<void> {
-    return this.#replies
-  }
 
   /**
    * Adds a request, to be done by `deadline` (on the clock of `performance.now()`). Past it the reply is error 0, and
@@ -33,12 +28,12 @@ export class Pipeline {
     // Most requests take no time: without this shortcut the promises would cost more than the rest.
     if (!(reply instanceof Promise)) return answer(reply)
     this.pending++
-    this.#replies = this.#sendInTurn(reply, this.#replies, answer)
-    if (!work.overlaps) this.#barrier = this.#replies
+    this.drained = this.#sendInTurn(reply, this.drained, answer)
+    if (!work.overlaps) this.#barrier = this.drained
   }
 
   async #runLater(work: Work, deadline: number): Promise<Reply> {
-    await (work.overlaps ? this.#barrier : this.#replies)
+    await (work.overlaps ? this.#barrier : this.drained)
     return run(work, deadline)
   }
 
