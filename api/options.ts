@@ -153,9 +153,8 @@ function integer(name: string, value: unknown, min: number, max: number): number
 function ipv4(name: string, value: unknown): string {
   if (typeof value !== 'string') throw invalidType(name, 'an IPv4 address', value)
   if (!isIPv4(value)) throw invalidValue(name, "an IPv4 address such as '127.0.0.1'", value)
-  if (isForMany(value)) {
-    throw invalidValue(name, 'an address that clients can connect to, not multicast or broadcast', value)
-  }
+  const usable = 'an address that clients can connect to, not multicast or broadcast'
+  if (isForMany(value)) throw invalidValue(name, usable, value)
   return value
 }
 

@@ -28,7 +28,8 @@ export async function* readLines(
     const before = length
     length += piece.length
     if (length <= limit) {
-      if (length > partial.length) partial = enlarged(partial, Math.max(length, Math.min(2 * length, limit)))
+      // Doubling keeps the copying linear.
+      if (length > partial.length) partial = Buffer.concat([partial], Math.max(length, Math.min(2 * length, limit)))
       piece.copy(partial, before)
     } else if (before <= limit) {
       partial = NOTHING
@@ -40,7 +41,8 @@ export async function* readLines(
     const isWhole = length === 0 && piece.length <= limit
     if (!isWhole) append(piece)
     const line = isWhole ? piece : partial.subarray(0, length)
-    if (length <= limit) lines.push(isFirst ? withoutMark(line) : line)
+    const hasMark = isFirst && line.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)
+    if (length <= limit) lines.push(hasMark ? line.subarray(BYTE_ORDER_MARK.length) : line)
     isFirst = false
     partial = NOTHING
     length = 0
@@ -59,16 +61,4 @@ export async function* readLines(
   const last: Buffer[] = []
   if (length > 0) complete(NOTHING, last)
   yield last
-}
-
-/** The same bytes in a larger buffer. Doubling keeps the copying linear. */
-function enlarged(bytes: Buffer, size: number): Buffer {
-  const larger = Buffer.allocUnsafe(size)
-  bytes.copy(larger)
-  return larger
-}
-
-function withoutMark(line: Buffer): Buffer {
-  const hasMark = line.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)
-  return hasMark ? line.subarray(BYTE_ORDER_MARK.length) : line
 }

@@ -50,7 +50,7 @@ function run(work: Work, deadline: number): Reply | Promise<Reply> {
   if (timeLeft <= 0 && work.overlaps) return timedOut()
   try {
     const result = work.run(timeLeft)
-    return result instanceof Promise ? within(timeLeft, result) : result
+    return result instanceof Promise ? within(timeLeft, result).catch(errorReplyFor) : result
   } catch (error) {
     return errorReplyFor(error)
   }
@@ -61,8 +61,6 @@ async function within(timeLeft: number, result: Promise<Reply>): Promise<Reply> 
   const late = new Promise<Reply>((resolve) => (timer = setTimeout(() => resolve(timedOut()), timeLeft)))
   try {
     return await Promise.race([result, late])
-  } catch (error) {
-    return errorReplyFor(error)
   } finally {
     clearTimeout(timer)
   }

@@ -175,23 +175,13 @@ export function show(value: unknown): string {
   return cut ? `${json}…` : json
 }
 
-function isReply(body: JsonObject): boolean {
-  return isPresent(body['in_reply_to'])
-}
-
-/** Some libraries write a missing member as null. */
-function isPresent(member: unknown): boolean {
-  return member !== undefined && member !== null
-}
-
-function isMsgId(value: unknown): value is number {
-  return Number.isSafeInteger(value)
-}
-
 function malformed(reason: string, envelope?: Envelope): Malformed {
   return { reason, envelope }
 }
 
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+const isMsgId = (value: unknown): value is number => Number.isSafeInteger(value)
+const isReply = (body: JsonObject): boolean => isPresent(body['in_reply_to'])
+/** Some libraries write a missing member as null. */
+const isPresent = (member: unknown): boolean => member !== undefined && member !== null
