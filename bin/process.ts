@@ -4,6 +4,7 @@ import { constants } from 'node:os'
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** Milliseconds. npm, `timeout` and process managers send a signal twice, or two different ones. */
 const SAME_REQUEST = 500
+const TICK = SAME_REQUEST / 5
 
 /**
  * Calls back at the first stop signal, so that the process can drain. More signals within half a second belong to the
@@ -19,18 +20,20 @@ export function onStopSignal(stop: () => void): void {
 }
 
 /**
- * Calls back when every signal that was sent within half a second from now has been heard. After a stall the signals that
- * were sent during it are heard late, and only after the timers that it delayed: a turn of the event loop later all are.
+ * Calls back when half a second is over, and every signal that was sent within it has been heard. After a stall signals
+ * are heard late, and any thread may have to deliver them first: until a tick is on time again, none counts as later.
  */
 function afterSameRequest(run: () => void): void {
-  const end = performance.now() + SAME_REQUEST
-  const wait = (): void => {
-    const left = end - performance.now()
-    // A timer can be early by what its turn has taken before it was set.
-    if (left > 0) setTimeout(wait, left).unref()
-    else setImmediate(run)
-  }
-  wait()
+  let before = performance.now()
+  const end = before + SAME_REQUEST
+  const ticks = setInterval(() => {
+    const now = performance.now()
+    const isLate = now - before > 2 * TICK
+    before = now
+    if (isLate || now < end) return
+    clearInterval(ticks)
+    run()
+  }, TICK)
 }
 
 function endBy(signal: NodeJS.Signals): void {
