@@ -11,6 +11,7 @@ export interface Quantity {
   name: string
   unit: string
   of: (sample: Sample) => number
+  limit?: Limit | undefined
 }
 
 /** A step: a line of the table per quantity. */
@@ -20,7 +21,6 @@ export interface Comparison {
   sides: [Spec, Spec]
   load: Load
   quantities: Quantity[]
-  limit?: Limit | undefined
   /** Whether the difference counts instead of the ratio */
   difference?: boolean
   rounds?: number
@@ -29,7 +29,7 @@ export interface Comparison {
 }
 
 /** The step that carries it out. */
-export function comparison({ what, sides, load, quantities, limit, difference, rounds, beside }: Comparison): Step {
+export function comparison({ what, sides, load, quantities, difference, rounds, beside }: Comparison): Step {
   const names = sides.map(({ name }) => name)
   const against = names[1]!
   return {
@@ -39,7 +39,7 @@ export function comparison({ what, sides, load, quantities, limit, difference, r
       const other = beside && new Child(beside)
       try {
         const { samples, voided } = await duel(sides, load, rounds)
-        const outcomes = quantities.map(({ name, unit, of }) => ({
+        const outcomes = quantities.map(({ name, unit, of, limit }) => ({
           what: quantities.length === 1 ? what : `${what}: ${name}`,
           against,
           limit,

@@ -7,7 +7,7 @@ import type { Point } from './outcome.ts'
 import { ALL, BARE } from './servers.ts'
 
 /** The message sizes by which servers are compared. */
-export const SIZES = [64, 1024, 16_384, 262_144, 1_048_576]
+export const SIZES = [64, 1024, 16_384, 262_144, 1_048_576, 4_194_304, 16_777_216]
 
 /** One chart of several. */
 type Chart = Extract<TopLevelSpec, { concat: unknown }>['concat'][number]

@@ -1,5 +1,5 @@
 /* The limit: what an echo server costs when it does nothing but the system calls. One thread, level-triggered epoll, one
- * read of up to 256 KiB and one write per wake-up. The rest of a short write is kept with the connection. The poller then
+ * read of up to 1 MiB and one write per wake-up. The rest of a short write is kept with the connection. The poller then
  * waits only for room to write, so a client that never reads holds at most one buffer.
  *
  * Usage: epoll HOST PORT */
@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 511, BATCH = 256, BUFFER = 256 * 1024, DESCRIPTORS = 65536 };
+enum { BACKLOG = 511, BATCH = 256, BUFFER = 1024 * 1024, DESCRIPTORS = 65536 };
 
 /* The rest of a short write, by descriptor. */
 struct rest {

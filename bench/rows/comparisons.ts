@@ -14,12 +14,41 @@ const P99: Quantity = { name: 'p99', unit: 'us', of: ({ latency }) => latency.p9
 const RATE: Quantity = { name: 'messages per second', unit: '/s', of: ({ per_second }) => per_second }
 const USE: Quantity = { name: 'CPU', unit: '% of a core', of: ({ cpu, per_second }) => (cpu * per_second) / 1e4 }
 
+const MIB = 2 ** 20
+
 const SMALL: Load = { mode: 'closed', connections: 50, size: 64 }
+
+/** What a MiB costs, however many make a message. */
+const perMiB = (size: number): Quantity => ({
+  name: 'server CPU per MiB',
+  unit: 'us',
+  of: ({ cpu }) => (cpu * MIB) / size,
+})
+const THROUGHPUT: Quantity = { name: 'throughput', unit: 'MiB/s', of: ({ mib_per_second }) => mib_per_second }
 
 /** The server's CPU against that of each of these, with the most that the ratio may be. */
 function cpuRows(what: string, load: Load, limits: [Spec, number][]): Step[] {
   return limits.map(([spec, most]) => {
-    return comparison({ what, load, sides: [echoNode(), spec], quantities: [CPU], limit: atMost(most) })
+    return comparison({ what, load, sides: [echoNode(), spec], quantities: [{ ...CPU, limit: atMost(most) }] })
+  })
+}
+
+/** Large messages: size, and the most that a MiB may cost against Go, which moves them by splice(2). */
+const BULK: [name: string, size: number, most?: number][] = [
+  ['256 KiB', MIB / 4, 1.3],
+  ['1 MiB', MIB, 1.05],
+  ['4 MiB', 4 * MIB, 1.2],
+  ['16 MiB', 16 * MIB],
+]
+
+function bulk(connections: number, against: Spec, [name, size, most]: (typeof BULK)[number]): Step {
+  const limit = against === BARE ? atMost(1.05) : most && atMost(most)
+  return comparison({
+    what: `${name} messages, ${connections} ${connections === 1 ? 'connection' : 'connections'}`,
+    load: { mode: 'closed', connections, size },
+    sides: [echoNode(), against],
+    quantities: [{ ...perMiB(size), limit: limit || undefined }, THROUGHPUT],
+    rounds: HALF,
   })
 }
 
@@ -35,8 +64,7 @@ function blocked(idle: Spec, limit?: Limit): Step {
     ],
     // Well below what any of the servers can do with the JavaScript thread idle, and often enough for a p99.
     load: { mode: 'open', connections: 4, size: 64, rate: 1000, pinned: false },
-    quantities: [P99],
-    limit,
+    quantities: [{ ...P99, limit }],
   })
 }
 
@@ -66,8 +94,7 @@ function waste(rate: number, most: number): Step {
     what: `CPU that busyPoll adds at ${rate} messages per second`,
     sides: polling('onceListening'),
     load: { mode: 'open', connections: 1, size: 64, rate },
-    quantities: [USE],
-    limit: atMost(most),
+    quantities: [{ ...USE, limit: atMost(most) }],
     difference: true,
     rounds: HALF,
   })
@@ -83,17 +110,14 @@ export const comparisons: Step[] = [
     [GO, 0.82],
   ]),
   ...cpuRows('server CPU per message, 64 B, 8000 connections', { ...SMALL, connections: 8000 }, [[BARE, 1.05]]),
-  ...cpuRows('server CPU per MiB, 1 MiB messages', { mode: 'closed', connections: 1, size: 1 << 20 }, [
-    [NODE_NET, 0.4],
-    [BARE, 1.05],
-  ]),
+  ...cpuRows('server CPU per MiB, 1 MiB messages', { mode: 'closed', connections: 1, size: MIB }, [[NODE_NET, 0.4]]),
+  ...[1, 8].flatMap((connections) => [BARE, GO].flatMap((peer) => BULK.map((size) => bulk(connections, peer, size)))),
   ...cpuRows('server CPU per connect-echo-close cycle', { mode: 'churn', connections: 4, size: 64 }, [[NODE_NET, 0.6]]),
   comparison({
     what: 'p50 round trip, 1 connection, 64 B, closed loop',
     sides: [echoNode(), NODE_NET],
     load: { ...SMALL, connections: 1 },
-    quantities: [P50],
-    limit: atMost(0.4),
+    quantities: [{ ...P50, limit: atMost(0.4) }],
   }),
   blocked(echoNode(), atMost(2)),
   blocked(NODE_NET),
