@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::connections::Connections;
 use crate::context::Context;
@@ -119,9 +120,9 @@ impl Acceptor {
         }
     }
 
-    /// When to call [`Self::run_timers`].
-    pub fn next_timer(&self) -> Option<Duration> {
-        self.listener.as_ref().and_then(|listener| listener.paused_until)
+    /// When to call [`Self::run_timers`]. Nobody tells that another thread has closed a connection, so it looks now and then.
+    pub fn next_timer(&self, clock: &Clock) -> Option<Duration> {
+        self.listener.as_ref().and_then(|listener| listener.paused_until).map(|until| clock.toward(until))
     }
 
     /// Accepts again after a pause, or when a connection has closed.

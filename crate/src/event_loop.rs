@@ -169,7 +169,7 @@ impl EventLoop {
     fn next_timer(&self) -> Option<Duration> {
         let clock = &self.context.clock;
         let stop = self.stop.map(|deadline| clock.toward(deadline));
-        let pause = self.acceptor.as_ref().and_then(Acceptor::next_timer);
+        let pause = self.acceptor.as_ref().and_then(|acceptor| acceptor.next_timer(clock));
         [stop, pause, self.sends.next_timer(clock), self.connections.next_timer(clock.now())]
             .into_iter()
             .flatten()
