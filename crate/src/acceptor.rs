@@ -120,7 +120,8 @@ impl Acceptor {
         }
     }
 
-    /// When to call [`Self::run_timers`]. Nobody tells that another thread has closed a connection, so it looks now and then.
+    /// When to call [`Self::run_timers`]. Nobody tells that another thread has closed a connection, so it looks now and
+    /// then.
     pub fn next_timer(&self, clock: &Clock) -> Option<Duration> {
         self.listener.as_ref().and_then(|listener| listener.paused_until).map(|until| clock.toward(until))
     }

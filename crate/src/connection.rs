@@ -113,7 +113,8 @@ impl Connection {
         }
     }
 
-    /// Tells the connection that the server stops: it ends when it has echoed what has arrived. That of a send goes on, and ends with the send.
+    /// Tells the connection that the server stops: it ends when it has echoed what has arrived. That of a send goes on,
+    /// and ends with the send.
     pub fn drain(&mut self) {
         self.is_draining = !self.is_own;
     }

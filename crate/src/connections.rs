@@ -11,8 +11,8 @@ use crate::context::Context;
 use crate::lingering::Lingering;
 use crate::poller::{Interest, Source};
 
-/// How many connections are closed or drained in one turn of the loop, so that the others have theirs: 15,000 at once would hold
-/// them up for a third of a second.
+/// How many connections are closed or drained in one turn of the loop, so that the others have theirs: 15,000 at once
+/// would hold them up for a third of a second.
 const SWEPT_PER_TURN: usize = 256;
 
 /// The connections of one thread.
@@ -22,8 +22,8 @@ pub struct Connections {
     pub lingering: Lingering,
     /// How long connections may be idle, in [`TICKS_PER_TIMEOUT`] ticks of this length; zero is for ever.
     tick: Duration,
-    /// How often that clock has ticked. It never ticks twice in one turn of the loop. So a stall of the process, or a turn that takes long, is one
-    /// tick, and nobody counts as idle only because the thread did not come to them.
+    /// How often that clock has ticked. It never ticks twice in one turn of the loop. So a stall of the process, or a turn
+    /// that takes long, is one tick, and nobody counts as idle only because the thread did not come to them.
     ticks: u32,
     next_tick: Duration,
     /// The slot at which a sweep goes on.

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::poller::{Interest, Poller, Source};
 use crate::syscalls;
 
-/// How long the listener rests at most. The end of a connection of the same thread ends the rest sooner. Other threads, other
-/// parts of the process and other processes free descriptors too, and nobody tells of it.
+/// How long the listener rests at most. The end of a connection ends the rest sooner. Other parts of the process and other
+/// processes free descriptors too, and nobody tells of it.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// So many broken connections in a row are the fault of something else: the listener rests, or the loop would spin.
