@@ -147,6 +147,19 @@ fn a_send_past_its_deadline_is_given_up() {
 }
 
 #[test]
+fn an_id_that_is_used_twice_does_no_more_than_lose_a_send() {
+    let running = start(&Config::default());
+    let deadline = Duration::from_millis(1);
+    assert!(running.server.send(1, b"lost".into(), deadline));
+    assert!(running.server.send(1, b"sent".into(), AMPLE));
+    // Its deadline has to pass: the server must not stumble over it.
+    thread::sleep(deadline * 100);
+    assert!(running.server.send(2, b"and then".into(), AMPLE));
+    let is_over = |event| matches!(event, Event::Settled(sends) if sends.iter().any(|send| send.id == 2));
+    while !is_over(running.events.recv_timeout(AMPLE).unwrap()) {}
+}
+
+#[test]
 fn a_cancelled_send_is_settled_and_its_connection_reset() {
     let running = start(&Config::default());
     for id in 0..100 {
