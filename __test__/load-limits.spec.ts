@@ -124,7 +124,9 @@ test.serial('a stop cuts off at its deadline who does not read, and not before',
     t.true(took < timeout + 1000, `${took} ms`)
     t.is(await orderly.end(), undefined)
     hostile.socket.resume()
-    t.truthy(await hostile.end(), 'a reset')
+    // A reset if it had sent more than the server had read, else an end before everything has come back.
+    await hostile.end()
+    t.true(hostile.bytes < 16 << 20, `${hostile.bytes} bytes came back`)
     await Promise.all([orderly.close(), hostile.close()])
   }
 })
