@@ -88,7 +88,7 @@ needing('strace')(
     const server = new EchoServer()
     t.teardown(() => server.stop({ timeout: 0 }))
     const port = server.start()
-    const stalled = new Child([await example('never_read'), `127.0.0.1:${port}`, '1600'])
+    const stalled = new Child([await example('never_read'), `127.0.0.1:${port}`, '2400'])
     await stalled.json(60_000)
     t.deepEqual(await readSizes(port), new Set([4096]))
     // To read all that they are owed would take them minutes.

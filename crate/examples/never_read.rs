@@ -1,4 +1,4 @@
-//! `never_read ADDRESS COUNT`: clients that write as much as is taken from them, 512 KiB at most, and read nothing. Prints how much that was
+//! `never_read ADDRESS COUNT`: clients that write as much as is taken from them, 256 KiB at most, and read nothing. Prints how much that was
 //! when no more is taken; when standard input ends, reads, and prints how much came back.
 //!
 //! Their buffers and segments are small, or a thousand of them would fill all the memory that the kernel gives to TCP, and
@@ -18,9 +18,9 @@ const SEND_BUFFER: usize = 64 * 1024;
 const RECEIVE_BUFFER: usize = 4 * 1024;
 const SEGMENT: u32 = 1460;
 
-/// More than the kernel holds for the server's side of one. A thousand that wrote three times as much would make the kernel short of
+/// More than the kernel holds for the server's side of one. A thousand that wrote five times as much would make the kernel short of
 /// memory for TCP (`net.ipv4.tcp_mem`), and everything slow.
-const MOST: usize = 512 * 1024;
+const MOST: usize = 256 * 1024;
 
 /// Nothing more is taken when none of so many looks in a row, each after a pause, has found room.
 const LOOKS: u32 = 20;
