@@ -3,14 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
 
 import { EchoServer } from 'echo-node'
-import { example } from './support/cargo.ts'
-import { Child, killAll } from '../support/children.ts'
-import { Client, parallel, roundTrip } from './support/clients.ts'
+import { killAll } from '../support/children.ts'
+import { Client, parallel } from './support/clients.ts'
 import { start } from './support/command.ts'
-import { ioThread } from './support/fault-scene.ts'
 import { size } from './support/size.ts'
-import { Tracer } from '../support/strace.ts'
-import { needing } from './support/tools.ts'
 import { until, within } from '../support/wait.ts'
 
 test.afterEach.always(killAll)
@@ -79,33 +75,6 @@ for (const threads of [1, 2]) {
     await Promise.all(clients.map((client) => client.close()))
     t.is(await server.kill('SIGTERM'), 0)
   })
-}
-
-// 1,048,576 while the connections together owe at most 64 MiB, 4,096 beyond.
-needing('strace')(
-  'reads are large up to 64 MiB of unsent data, small beyond, and large again afterwards',
-  async (t) => {
-    const server = new EchoServer()
-    t.teardown(() => server.stop({ timeout: 0 }))
-    const port = server.start()
-    const stalled = new Child([await example('never_read'), `127.0.0.1:${port}`, '2400'])
-    await stalled.json(60_000)
-    t.deepEqual(await readSizes(port), new Set([4096]))
-    // To read all that they are owed would take them minutes.
-    await stalled.kill()
-    await until('nothing is owed any more', () => server.stats().activeConnections === 0)
-    t.deepEqual(await readSizes(port), new Set([1_048_576]))
-    await server.stop()
-  },
-)
-
-/** How much the server asks for when it reads a message. */
-async function readSizes(port: number): Promise<Set<number>> {
-  const tracer = await Tracer.attach(await ioThread(), '--trace=read', '--string-limit=0')
-  const message = 'x'.repeat(10_000)
-  if (String(await roundTrip(port, message)) !== message) throw new Error('the message did not come back')
-  await tracer.detach()
-  return new Set([...tracer.trace.matchAll(/, (\d+)\) += [1-9]/g)].map(([, bytes]) => Number(bytes)))
 }
 
 test.serial('a stop cuts off at its deadline who does not read, and not before', async (t) => {

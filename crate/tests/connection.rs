@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use echo_node::connection::{Connection, Next, READ_SIZE};
+use echo_node::connection::{Connection, Next, READ_SIZE, READ_SIZE_WHEN_SHORT, UNSENT_LIMIT};
 use echo_node::context::Context;
 use echo_node::error::Result;
 use echo_node::poller::Interest;
@@ -119,10 +119,15 @@ fn draining_it_echoes_what_has_arrived_and_lingers() {
 }
 
 #[test]
-fn while_all_owe_too_much_reads_are_small() {
+fn reads_are_small_while_all_owe_more_than_the_limit_and_large_at_it() {
     let mut pair = pair();
-    pair.shared.unsent.store(echo_node::connection::UNSENT_LIMIT + 1, Relaxed);
-    pair.peer.write_all(&[1; 10_000]).unwrap();
-    pair.advance().unwrap();
-    assert_eq!(pair.shared.stats().total_bytes, echo_node::connection::READ_SIZE_WHEN_SHORT as u64);
+    let read = |pair: &mut Pair, unsent: usize| {
+        pair.shared.unsent.store(unsent, Relaxed);
+        pair.peer.write_all(&[1; 10_000]).unwrap();
+        pair.advance().unwrap();
+        pair.take()
+    };
+    assert_eq!(read(&mut pair, UNSENT_LIMIT), 10_000);
+    assert_eq!(read(&mut pair, UNSENT_LIMIT + 1), READ_SIZE_WHEN_SHORT);
+    assert_eq!(read(&mut pair, UNSENT_LIMIT), 20_000 - READ_SIZE_WHEN_SHORT);
 }
