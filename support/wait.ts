@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const INTERVAL = 5
 
 /** Waits until the probe returns something true, and returns that. Fails with `what` after `limit` milliseconds. */
-export async function until<T>(what: string, probe: () => T | Promise<T>, limit = 60_000): Promise<NonNullable<T>> {
+export async function until<T>(what: string, probe: () => T | Promise<T>, limit = 20_000): Promise<NonNullable<T>> {
   const end = Date.now() + limit
   for (;;) {
     const value = await probe()
@@ -16,7 +16,7 @@ export async function until<T>(what: string, probe: () => T | Promise<T>, limit 
 }
 
 /** The promise's outcome, or a failure with `what` after `limit` milliseconds. */
-export async function within<T>(what: string, promise: Promise<T>, limit = 60_000): Promise<T> {
+export async function within<T>(what: string, promise: Promise<T>, limit = 20_000): Promise<T> {
   const control = new AbortController()
   const late = sleep(limit, undefined, { signal: control.signal }).then(() => {
     throw new Error(`${what} took longer than ${limit} ms`)

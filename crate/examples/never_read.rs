@@ -1,5 +1,5 @@
-//! `never_read ADDRESS COUNT`: clients that write as much as is taken from them, 256 KiB at most, and read nothing. Prints how much that was
-//! when no more is taken; when standard input ends, reads, and prints how much came back.
+//! `never_read ADDRESS COUNT [MOST]`: clients that write as much as is taken from them, but no more than `MOST` bytes each, and
+//! read nothing. Prints how much that was when no more is taken; when standard input ends, reads, and prints how much came back.
 //!
 //! Their buffers and segments are small, or a thousand of them would fill all the memory that the kernel gives to TCP, and
 //! it would take minutes for the last bytes to come through.
@@ -18,10 +18,6 @@ const SEND_BUFFER: usize = 64 * 1024;
 const RECEIVE_BUFFER: usize = 4 * 1024;
 const SEGMENT: u32 = 1460;
 
-/// More than the kernel holds for the server's side of one. A thousand that wrote five times as much would make the kernel short of
-/// memory for TCP (`net.ipv4.tcp_mem`), and everything slow.
-const MOST: usize = 256 * 1024;
-
 /// Nothing more is taken when none of so many looks in a row, each after a pause, has found room.
 const LOOKS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(10);
@@ -30,8 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().ok_or("an address is missing")?.parse()?;
     let count = arguments.next().ok_or("a count is missing")?.parse()?;
+    let most = arguments.next().map_or(Ok(usize::MAX), |most| most.parse())?;
     let clients = (0..count).map(|_| connect(address)).collect::<io::Result<Vec<_>>>()?;
-    println!("{{\"offered\":{}}}", write_all_that_fits(&clients)?);
+    println!("{{\"offered\":{}}}", write_all_that_fits(&clients, most)?);
     io::stdin().read_to_end(&mut Vec::new())?;
     println!("{{\"returned\":{}}}", read_to_the_end(&clients)?);
     Ok(())
@@ -47,12 +44,12 @@ fn connect(address: SocketAddr) -> io::Result<Socket> {
     Ok(client)
 }
 
-fn write_all_that_fits(clients: &[Socket]) -> io::Result<usize> {
+fn write_all_that_fits(clients: &[Socket], most: usize) -> io::Result<usize> {
     let mut written = vec![0; clients.len()];
     let (mut total, mut looks) = (0, 0);
     while looks < LOOKS {
         for (client, written) in clients.iter().zip(&mut written) {
-            write_what_fits(client, written)?;
+            write_what_fits(client, written, most)?;
         }
         let before = std::mem::replace(&mut total, written.iter().sum());
         looks = if total == before { looks + 1 } else { 0 };
@@ -61,8 +58,8 @@ fn write_all_that_fits(clients: &[Socket]) -> io::Result<usize> {
     Ok(total)
 }
 
-fn write_what_fits(mut client: &Socket, written: &mut usize) -> io::Result<()> {
-    while *written < MOST {
+fn write_what_fits(mut client: &Socket, written: &mut usize, most: usize) -> io::Result<()> {
+    while *written < most {
         match client.write(&[b'x'; 16 * 1024]) {
             Ok(count) => *written += count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),

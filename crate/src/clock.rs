@@ -1,12 +1,12 @@
-//! The clock of one I/O thread, by which all its timers go. It leaves out the time in which the thread could not run: what
-//! comes in while the process is stopped, or while others have the CPU, is served before a deadline cuts it off.
+//! The clock of one I/O thread, by which all its timers go. It counts little of the time in which the thread could not run:
+//! what comes in while the process is stopped, or while others have the CPU, is served before a deadline cuts it off.
 
 use std::time::{Duration, Instant};
 
-/// How much longer than asked a wait and the turn before it may take. What takes longer is a stall.
-const MOST_LATE: Duration = Duration::from_millis(50);
+/// How much longer than asked a turn may take to count in full: a wait, and the work between it and the last one.
+const MOST_LATE: Duration = Duration::from_millis(25);
 
-/// How long to wait at most on the way to a deadline. A stall cannot be told from a wait, so this is what counts of it.
+/// How long to wait at most on the way to a deadline. With [`MOST_LATE`] it is the most that counts of a stall.
 const STEP: Duration = Duration::from_millis(25);
 
 /// A clock. It stands still while there are no timers.
@@ -19,7 +19,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The moment at which the last wait ended.
+    /// The end of the last wait that had a timer.
     pub fn now(&self) -> Duration {
         self.now
     }
@@ -29,7 +29,12 @@ impl Clock {
         self.now.saturating_add(time)
     }
 
-    /// Whether a moment had passed before the last wait. So whatever was ready by then has been served.
+    /// The moment this much after the present one, which may be long after the last wait.
+    pub fn deadline(&self, present: Instant, time: Duration) -> Duration {
+        self.after(time).saturating_add(present - self.read_at.unwrap_or(present))
+    }
+
+    /// Whether a moment had passed before the last wait. One wait, of at most 256 events, has been served since.
     pub fn has_passed(&self, moment: Duration) -> bool {
         moment <= self.before
     }
@@ -39,17 +44,15 @@ impl Clock {
         deadline.min(self.after(STEP))
     }
 
-    /// How long to wait for a timer: to be asked before each wait, with or without one.
-    pub fn timeout(&mut self, timer: Option<Duration>, at: impl FnOnce() -> Instant) -> Option<Duration> {
-        self.read_at = timer.map(|_| self.read_at.unwrap_or_else(at));
+    /// How long to wait for a timer. To be asked before each wait: it also starts the clock, or stops it without a timer.
+    pub fn begin_wait(&mut self, timer: Option<Duration>, present: impl FnOnce() -> Instant) -> Option<Duration> {
+        self.read_at = timer.map(|_| self.read_at.unwrap_or_else(present));
         timer.map(|timer| timer.saturating_sub(self.now))
     }
 
     /// Goes on to the end of a wait that was to take no longer than `timeout`.
-    pub fn advance(&mut self, at: Instant, timeout: Duration) {
-        let passed = at - self.read_at.unwrap_or(at);
-        // Turns that are long for want of CPU, one after the other, must reach a deadline too.
-        let counted = if passed > timeout + MOST_LATE { timeout.max(STEP) } else { passed };
-        *self = Self { now: self.now + counted, before: self.now, read_at: Some(at) };
+    pub fn end_wait(&mut self, present: Instant, timeout: Duration) {
+        let passed = present - self.read_at.unwrap_or(present);
+        *self = Self { now: self.after(passed.min(timeout + MOST_LATE)), before: self.now, read_at: Some(present) };
     }
 }

@@ -18,6 +18,15 @@ use crate::syscalls;
 /// saves nothing more, and would be what a client that never reads costs.
 pub const READ_SIZE: usize = 1024 * 1024;
 
+/// How much all reads of one turn of the loop take together, about. Beside many bulk transfers a turn that is longer makes
+/// every timer late.
+const BYTES_PER_TURN: usize = 16 * 1024 * 1024;
+
+/// The most that one read takes in a turn with so many events.
+pub fn read_size(events: usize) -> usize {
+    READ_SIZE.min(BYTES_PER_TURN / events.max(1))
+}
+
 /// The most that one read takes while the connections together owe more than [`UNSENT_LIMIT`].
 pub const READ_SIZE_WHEN_SHORT: usize = 4 * 1024;
 
@@ -143,7 +152,7 @@ impl Connection {
 
     fn echo(&mut self, context: &mut Context) -> Result<Next> {
         let is_short = context.shared.unsent.load(Relaxed) > UNSENT_LIMIT;
-        let size = if is_short { READ_SIZE_WHEN_SHORT } else { READ_SIZE };
+        let size = if is_short { READ_SIZE_WHEN_SHORT } else { context.read_size };
         let read = match syscalls::read(&self.socket, &mut context.buffer[..size]) {
             // Nothing is owed, or it would not have read: the half-closed peer has everything it sent, or will from the
             // kernel's buffer.

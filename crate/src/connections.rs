@@ -109,7 +109,8 @@ impl Connections {
 
     /// Goes on with a sweep, lets the idle clock tick, and looks at the sockets that linger.
     pub fn run_timers(&mut self, context: &mut Context) {
-        if self.is_ticking() && self.sweep.is_none() && context.clock.has_passed(self.next_tick) {
+        // Not one wait later, as a deadline: a sweep serves each connection once more before it closes it.
+        if self.is_ticking() && self.sweep.is_none() && context.clock.now() >= self.next_tick {
             self.ticks = self.ticks.wrapping_add(1);
             self.next_tick = context.clock.after(self.tick);
             self.sweep = Some(0);

@@ -16,6 +16,8 @@ pub struct Context {
     pub clock: Clock,
     /// Its content means nothing between two calls.
     pub buffer: Box<[u8]>,
+    /// How much of it one read may fill in this turn of the loop.
+    pub read_size: usize,
     /// The thread's own counters.
     pub counters: Arc<Counters>,
     /// What it shares with the other threads.
@@ -29,6 +31,7 @@ impl Context {
             poller: Poller::new()?,
             clock: Clock::default(),
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
+            read_size: READ_SIZE,
             counters: Arc::clone(&shared.counters[thread]),
             shared: Arc::clone(shared),
         })

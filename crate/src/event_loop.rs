@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::acceptor::Acceptor;
 use crate::busy_poll::BusyPoll;
+use crate::connection::read_size;
 use crate::connections::Connections;
 use crate::context::Context;
 use crate::exchange::Request;
@@ -99,10 +100,10 @@ impl EventLoop {
     /// Waits for events, or for a timer, and says how many events came.
     fn wait(&mut self, may_poll: bool, timer: Option<Duration>) -> usize {
         let Context { poller, clock, .. } = &mut self.context;
-        let timeout = clock.timeout(timer, Instant::now);
+        let timeout = clock.begin_wait(timer, Instant::now);
         let waited = self.busy_poll.wait(may_poll, timeout, |timeout| poller.wait(timeout));
         if let Some(timeout) = timeout {
-            clock.advance(Instant::now(), timeout);
+            clock.end_wait(Instant::now(), timeout);
         }
         waited.unwrap_or_else(|error| {
             if error.errno != libc::EINTR {
@@ -114,6 +115,7 @@ impl EventLoop {
 
     /// Serves what is ready: first the open connections, then the clients in the backlog, then the commands.
     fn serve(&mut self, events: usize) {
+        self.context.read_size = read_size(events);
         let (mut has_clients, mut has_commands, mut was_busy) = (false, false, false);
         for index in 0..events {
             match self.context.poller.source(index) {
@@ -148,7 +150,8 @@ impl EventLoop {
         for command in self.inbox.take().collect::<Vec<_>>() {
             match command {
                 Command::Send(id, data, timeout) => {
-                    self.sends.push(Request { id, data, deadline: self.context.clock.after(timeout) });
+                    let deadline = self.context.clock.deadline(Instant::now(), timeout);
+                    self.sends.push(Request { id, data, deadline });
                 }
                 Command::Cancel(id) => self.sends.cancel(&self.context, id),
                 Command::Adopt(connection) => self.connections.adopt(&self.context, connection),
@@ -195,7 +198,7 @@ impl EventLoop {
 
     /// Begins a stop, or shortens it. Connections end from now on, those of the sends with their sends.
     fn begin_stop(&mut self, timeout: Duration) {
-        let deadline = self.context.clock.after(timeout);
+        let deadline = self.context.clock.deadline(Instant::now(), timeout);
         self.stop = Some(self.stop.map_or(deadline, |before| before.min(deadline)));
         self.connections.drain();
         if let Some(acceptor) = &self.acceptor {

@@ -93,7 +93,7 @@ impl Sends {
     /// Goes on with a send about which an event came.
     pub fn ready(&mut self, context: &mut Context, slot: usize) {
         let Some(exchange) = self.in_flight.get_mut(slot) else { return };
-        match exchange.advance(&mut context.buffer) {
+        match exchange.advance(&mut context.buffer[..context.read_size]) {
             Ok(false) => self.wait_for_event(context, slot),
             Ok(true) => {
                 let received = std::mem::take(&mut exchange.received);

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use echo_node::connection::{Connection, Next, READ_SIZE, READ_SIZE_WHEN_SHORT, UNSENT_LIMIT};
+use echo_node::connection::{Connection, Next, READ_SIZE, READ_SIZE_WHEN_SHORT, UNSENT_LIMIT, read_size};
 use echo_node::context::Context;
 use echo_node::error::Result;
 use echo_node::poller::Interest;
@@ -130,4 +130,12 @@ fn reads_are_small_while_all_owe_more_than_the_limit_and_large_at_it() {
     assert_eq!(read(&mut pair, UNSENT_LIMIT), 10_000);
     assert_eq!(read(&mut pair, UNSENT_LIMIT + 1), READ_SIZE_WHEN_SHORT);
     assert_eq!(read(&mut pair, UNSENT_LIMIT), 20_000 - READ_SIZE_WHEN_SHORT);
+}
+
+#[test]
+fn all_reads_of_a_turn_share_its_bytes() {
+    assert_eq!(read_size(0), READ_SIZE);
+    assert_eq!(read_size(16), READ_SIZE);
+    assert_eq!(read_size(17), 16 * READ_SIZE / 17);
+    assert_eq!(read_size(256), READ_SIZE / 16);
 }

@@ -54,7 +54,7 @@ impl Scene {
         self.now += time;
         // What has passed at the end of a wait is served after one more.
         for _ in 0..2 {
-            self.context.clock.advance(self.now, Duration::MAX / 2);
+            self.context.clock.end_wait(self.now, Duration::MAX / 2);
         }
         self.connections.run_timers(&mut self.context);
     }
