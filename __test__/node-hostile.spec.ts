@@ -1,8 +1,14 @@
 // 100,000 hostile lines, and lines meant to fill the memory.
 
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
 import test from 'ava'
 import { array, assert, asyncProperty } from 'fast-check'
 
+import { EchoServer } from 'echo-node'
+import { Handlers } from '../maelstrom/handlers.ts'
+import type { Request } from '../maelstrom/protocol.ts'
 import { killAll } from '../support/children.ts'
 import { peakBytes } from '../support/proc.ts'
 import { INIT, request, start } from './support/command.ts'
@@ -114,3 +120,29 @@ for (const [name, line, answered] of MONSTERS) {
     await victim.child.kill()
   })
 }
+
+/** A request, and a reference to a part of it that no handler needs. */
+function parsed(type: string): [Request, WeakRef<object>] {
+  const unused = {}
+  const body = { port: 0, data: 'hello', echo: 'hello', unused }
+  return [{ type, body, line: Buffer.from(JSON.stringify({ body })), envelope: undefined }, new WeakRef(unused)]
+}
+
+test('a request that waits keeps what it needs, and not all that was parsed', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const collectGarbage = runInNewContext('gc') as () => void
+  const handlers = new Handlers(new EchoServer(), new EchoServer())
+  const waiting = ['tcp_echo_start', 'tcp_echo_send', 'tcp_echo_stats', 'echo'].map((type) => {
+    const [message, unused] = parsed(type)
+    return { type, work: handlers.workFor(message), unused }
+  })
+  // A reference that was made in this turn keeps its object until the next one.
+  await new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+  collectGarbage()
+  for (const { type, work, unused } of waiting) {
+    t.is(unused.deref(), undefined, type)
+    t.truthy(work, `${type} still waits`)
+  }
+})

@@ -144,9 +144,9 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Stops without losing what has begun: serves the clients in the backlog, accepts no new ones, finishes the sends, echoes
-   * what has arrived, and closes. Resolves when every descriptor is closed; at once if the server is not running. A second
-   * call during a stop can shorten the time, and resolves together with the first.
+   * Stops without losing what has begun: serves the clients in the backlog, accepts no new ones, finishes the sends,
+   * echoes what has arrived, and closes. Resolves when every descriptor is closed; at once if the server is not
+   * running. A second call during a stop can shorten the time, and resolves together with the first.
    */
   async stop(options: StopOptions = {}): Promise<void> {
     const { timeout } = stopOptions(options)

@@ -26,8 +26,8 @@ export interface StartOptions {
    */
   maxConnections?: number | undefined
   /**
-   * Closes idle connections after this time, in milliseconds, 0 to 4,294,967,295; at most a sixteenth of it late, or 20 ms if that is more. 0 turns
-   * it off.
+   * Closes idle connections after this time, in milliseconds, 0 to 4,294,967,295; at most a sixteenth of it late, or 20
+   * ms if that is more. 0 turns it off.
    * @default 0
    */
   idleTimeout?: number | undefined

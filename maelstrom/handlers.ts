@@ -7,11 +7,18 @@ import { ErrorCode, errorReply, type Reply, type Request } from './protocol.ts'
 export class Handlers {
   readonly #missionServer: EchoServer
   readonly #echoServer: EchoServer
+  /** Work that waits keeps what it needs, and not the parsed body: that may be many times as large as its line. */
   readonly #byType = new Map<string, (request: Request) => Work>([
-    ['tcp_echo_start', (request) => ({ overlaps: false, run: () => this.#start(request) })],
-    ['tcp_echo_send', (request) => ({ overlaps: true, run: (timeLeft) => this.#send(request, timeLeft) })],
+    ['tcp_echo_start', ({ body: { port } }) => ({ overlaps: false, run: () => this.#start(port) })],
+    ['tcp_echo_send', ({ body: { data } }) => ({ overlaps: true, run: (timeLeft) => this.#send(data, timeLeft) })],
     ['tcp_echo_stats', () => ({ overlaps: false, run: () => this.#stats() })],
-    ['echo', (request) => ({ overlaps: true, run: (timeLeft) => this.#echo(request, timeLeft) })],
+    [
+      'echo',
+      ({ body, line }) => {
+        const json = body['echo'] === undefined ? undefined : line
+        return { overlaps: true, run: (timeLeft) => this.#echo(json, timeLeft) }
+      },
+    ],
   ])
 
   constructor(missionServer: EchoServer, echoServer: EchoServer) {
@@ -29,10 +36,10 @@ export class Handlers {
     await Promise.all([this.#missionServer.stop(), this.#echoServer.stop()])
   }
 
-  #start({ body }: Request): Reply {
+  #start(given: unknown): Reply {
     // The API checks the rest, but would take this for any free port.
-    if (body['port'] === undefined) return missing('port')
-    const port = body['port'] as number
+    if (given === undefined) return missing('port')
+    const port = given as number
     const current = this.#missionServer.port
     const isSame = current !== undefined && (port === 0 || port === current)
     try {
@@ -46,7 +53,7 @@ export class Handlers {
     }
   }
 
-  async #send({ body: { data } }: Request, timeLeft: number): Promise<Reply> {
+  async #send(data: unknown, timeLeft: number): Promise<Reply> {
     if (data === undefined) return missing('data')
     const { echoed, bytes } = await this.#missionServer.send(data as string, { timeout: Math.ceil(timeLeft) })
     return { type: 'tcp_echo_send_ok', fields: { echoed, bytes } }
@@ -57,8 +64,9 @@ export class Handlers {
     return { type: 'tcp_echo_stats_ok', fields: { total_connections: totalConnections, total_bytes: totalBytes } }
   }
 
-  async #echo({ body, line }: Request, timeLeft: number): Promise<Reply> {
-    if (body['echo'] === undefined) return missing('echo')
+  /** @param line the line of the request; undefined if it has no `echo` */
+  async #echo(line: Buffer | undefined, timeLeft: number): Promise<Reply> {
+    if (line === undefined) return missing('echo')
     // As it was written, because JSON.parse would change some numbers.
     const value = respace(rawMembers(rawMembers(line, 'body').body!, 'echo').echo!)
     if (!this.#echoServer.listening) this.#echoServer.start()

@@ -34,8 +34,8 @@ export function countElements(json: Buffer): number {
 }
 
 /**
- * The values of these members, with the white space around them, found in one pass over the text of an object. If several members have the same
- * name, the last one counts, as with `JSON.parse`. Works on any bytes.
+ * The values of these members, with the white space around them, found in one pass over the text of an object. If
+ * several members have the same name, the last one counts, as with `JSON.parse`. Works on any bytes.
  *
  * @param names of ASCII letters and underscores
  */

@@ -29,8 +29,8 @@ export interface NodeOptions {
 /**
  * A Maelstrom node: reads requests from its input, and writes the replies to its output in the same order.
  *
- * Each request is answered within 4 s of the read(2) that brought its end, if the output is taken. While 1,024 requests or
- * 32 MiB are unanswered, no request is taken. At most 256 KiB more are read already, and their time runs.
+ * Each request is answered within 4 s of the read(2) that brought its end, if the output is taken. While 1,024 requests
+ * or 32 MiB are unanswered, no request is taken. At most 256 KiB more are read already, and their time runs.
  */
 export class EchoNode {
   readonly #options: NodeOptions

@@ -1,8 +1,9 @@
-//! `never_read ADDRESS COUNT [MOST]`: clients that write as much as is taken from them, but no more than `MOST` bytes each, and
-//! read nothing. Prints how much that was when no more is taken; when standard input ends, reads, and prints how much came back.
+//! `never_read ADDRESS COUNT [MOST]`: clients that write as much as is taken from them, but no more than `MOST` bytes
+//! each, and read nothing. Prints how much that was when no more is taken; when standard input ends, reads, and prints
+//! how much came back.
 //!
-//! Their buffers and segments are small, or a thousand of them would fill all the memory that the kernel gives to TCP, and
-//! it would take minutes for the last bytes to come through.
+//! Their buffers and segments are small, or a thousand of them would fill all the memory that the kernel gives to TCP,
+//! and it would take minutes for the last bytes to come through.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-// With less room for what comes back and smaller segments, the kernel grows the server's buffers less: to 0.4 MB for a client,
-// where it took 1.6 MB with the receive buffer or the 64 KiB segments of loopback left as they are.
+// With less room for what comes back and smaller segments, the kernel grows the server's buffers less: to 0.4 MB for a
+// client, where it took 1.6 MB with the receive buffer or the 64 KiB segments of loopback left as they are.
 const SEND_BUFFER: usize = 64 * 1024;
 const RECEIVE_BUFFER: usize = 4 * 1024;
 const SEGMENT: u32 = 1460;

@@ -1,5 +1,5 @@
-//! `serve [ADDRESS [BUSY_POLL [THREADS]]]`: serves on the address, `127.0.0.1:7007` say, until standard input ends. Prints
-//! where it listens, and at the end what it has done. `BUSY_POLL` is in microseconds.
+//! `serve [ADDRESS [BUSY_POLL [THREADS]]]`: serves on the address, `127.0.0.1:7007` say, until standard input ends.
+//! Prints where it listens, and at the end what it has done. `BUSY_POLL` is in microseconds.
 
 use std::error::Error;
 use std::io::Read;

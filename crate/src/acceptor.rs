@@ -1,5 +1,5 @@
-//! What only the first I/O thread of a server does: it accepts, deals the connections out to all threads in turn, and turns
-//! away those over the limit.
+//! What only the first I/O thread of a server does: it accepts, deals the connections out to all threads in turn, and
+//! turns away those over the limit.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,7 +14,8 @@ use crate::listener::Listener;
 use crate::mailbox::{CatchUp, Command, Mailbox};
 use crate::sends::Sends;
 
-/// How many connections a stop takes from the backlog in one turn: those that are open, and the deadline, have theirs too.
+/// How many connections a stop takes from the backlog in one turn: those that are open, and the deadline, have theirs
+/// too.
 const ACCEPTS_PER_TURN: usize = 256;
 
 /// How many connections over the limit may wait for a place at once. The others wait in the backlog.
@@ -24,13 +25,13 @@ const MOST_OVER_LIMIT: usize = 256;
 pub struct Acceptor {
     /// Gone when a stop has taken the last connections from the backlog.
     listener: Option<Listener>,
-    /// How many a stop still takes from the backlog. Clients that come without end would keep it from its own.
+    /// How many more clients a stop takes from the backlog. Without a bound, new ones could keep it going.
     backlog: usize,
-    /// How many connections were open when the listener was paused.
+    /// How many connections were open when accept last found nobody.
     open_when_paused: usize,
-    /// Accepted over the limit. A client that ended a connection before may not have its end served yet.
+    /// Accepted over the limit. They wait until all threads have served earlier ends, which may free a place.
     over_limit: VecDeque<Connection>,
-    /// While the threads catch up for the first so many of those.
+    /// While the threads catch up, and how many were waiting when that began.
     catch_up: Option<(Weak<CatchUp>, usize)>,
     /// The mailboxes of all threads, this one's first.
     threads: Vec<Mailbox>,
@@ -78,8 +79,8 @@ impl Acceptor {
 
     /// Decides about the connections over the limit once all threads have served the ends that came before them.
     ///
-    /// It admits as many as there is room for, and turns away only if there is none: a client that it has just admitted may
-    /// already be gone, and may be the next one in line.
+    /// It admits as many as there is room for, and turns away only if there is none: a client that it has just admitted
+    /// may already be gone, and may be the next one in line.
     pub fn decide(&mut self, context: &mut Context, connections: &mut Connections) {
         if let Some((_, count)) = self.catch_up.take_if(|(catch_up, _)| catch_up.strong_count() == 0) {
             let before = self.over_limit.len();
@@ -110,7 +111,7 @@ impl Acceptor {
         // First: no one is to see more connections open than there ever were.
         context.counters.connections.add(1);
         context.shared.open.fetch_add(1, Relaxed);
-        // The others may have ended when this one drains.
+        // In a stop the other threads may have ended.
         let threads = if connections.is_draining() { 1 } else { self.threads.len() };
         self.last_dealt = (self.last_dealt + 1) % threads;
         match self.last_dealt {
@@ -162,8 +163,8 @@ impl Acceptor {
         self.running -= 1;
     }
 
-    /// Tells the other threads to stop. They have no deadline of their own, for they also serve this thread's sends: its end
-    /// cuts them off.
+    /// Tells the other threads to stop. They have no deadline of their own, for they also serve this thread's sends:
+    /// its end cuts them off.
     pub fn stop_others(&self) {
         for thread in &self.threads[1..] {
             thread.post(Command::Stop(Duration::MAX));

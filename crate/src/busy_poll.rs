@@ -1,7 +1,7 @@
 //! Whether to poll for a while before sleeping.
 //!
-//! On a quiet machine most of a round trip is the sleep in `epoll_wait(2)` and the way out of it. Polling without sleeping
-//! saves both, as long as the next event comes soon; the rest of the time it would only burn the CPU.
+//! On a quiet machine most of a round trip is the sleep in `epoll_wait(2)` and the way out of it. Polling without
+//! sleeping saves both, as long as the next event comes soon; the rest of the time it would only burn the CPU.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,8 +26,9 @@ impl BusyPoll {
         Self { time: if cpus > 1 { time } else { Duration::ZERO }, misses: 0 }
     }
 
-    /// Waits with `wait`, whose argument says how long it may sleep (`None`: without end), and which returns how many events
-    /// came. Goes to sleep at once unless `may_poll`; polling and sleep take no longer than `timeout`. Fails as `wait` does.
+    /// Waits with `wait`, whose argument says how long it may sleep (`None`: without end), and which returns how many
+    /// events came. Goes to sleep at once unless `may_poll`; polling and sleep take no longer than `timeout`. Fails as
+    /// `wait` does.
     pub fn wait(
         &mut self,
         may_poll: bool,

@@ -1,5 +1,6 @@
-//! The clock of one I/O thread, by which all its timers go. It counts little of the time in which the thread could not run:
-//! what comes in while the process is stopped, or while others have the CPU, is served before a deadline cuts it off.
+//! The clock of one I/O thread, by which all its timers go. It counts little of the time in which the thread could not
+//! run: what comes in while the process is stopped, or while others have the CPU, is served before a deadline cuts it
+//! off.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! One connection of the server, as a state machine that is driven by readiness.
 //!
-//! It reads once, writes once and returns to the poller: reading until `EAGAIN` would cost a third system call per message.
-//! While it owes something to the peer it does not read, so a client that never reads costs at most one buffer and is held
-//! back by TCP itself.
+//! It reads once, writes once and returns to the poller: reading until `EAGAIN` would cost a third system call per
+//! message. While it owes something to the peer it does not read, so a client that never reads costs at most one buffer
+//! and is held back by TCP itself.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::poller::Interest;
 use crate::shared::{Counters, Shared};
 use crate::syscalls;
 
-/// The most that one read takes. With messages of 4 MiB a buffer of 256 KiB costs half as much CPU time again; a larger one
-/// saves nothing more, and would be what a client that never reads costs.
+/// The most that one read takes. With messages of 4 MiB a buffer of 256 KiB costs half as much CPU time again; a larger
+/// one saves nothing more, and would be what a client that never reads costs.
 pub const READ_SIZE: usize = 1024 * 1024;
 
-/// How much all reads of one turn of the loop take together, about. Beside many bulk transfers a turn that is longer makes
-/// every timer late.
+/// How much all reads of one turn of the loop take together, about. Beside many bulk transfers a turn that is longer
+/// makes every timer late.
 const BYTES_PER_TURN: usize = 16 * 1024 * 1024;
 
 /// The most that one read takes in a turn with so many events.
@@ -64,7 +64,7 @@ pub enum Next {
     Wait,
     /// The same, and the poller is to wait for this from now on.
     WaitFor(Interest),
-    /// Close it: the peer has all, or is gone.
+    /// Close it: nothing is left to do for us. What was written the kernel delivers.
     Close,
     /// It is drained, but the peer may not have all yet: a lingering close.
     Linger,
@@ -139,8 +139,9 @@ impl Connection {
         now.wrapping_sub(self.last_active) > TICKS_PER_TIMEOUT
     }
 
-    /// Whether the peer may have read something since the last look. The first look does not know, so it says yes.
-    pub fn has_moved(&mut self, now: u32) -> bool {
+    /// Whether the peer may have read something since the last look, which counts as activity. The first look at unread
+    /// bytes does not know, so it says yes.
+    pub fn note_progress(&mut self, now: u32) -> bool {
         // A socket that cannot be asked has nothing left to move.
         let unacknowledged = syscalls::unacknowledged(&self.socket).unwrap_or(0);
         let has_moved = unacknowledged != self.unacknowledged && unacknowledged != 0;

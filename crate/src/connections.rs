@@ -22,8 +22,8 @@ pub struct Connections {
     pub lingering: Lingering,
     /// How long connections may be idle, in [`TICKS_PER_TIMEOUT`] ticks of this length; zero is for ever.
     tick: Duration,
-    /// How often that clock has ticked. It never ticks twice in one turn of the loop. So a stall of the process, or a turn
-    /// that takes long, is one tick, and nobody counts as idle only because the thread did not come to them.
+    /// How often that clock has ticked. It never ticks twice in one turn of the loop. So a stall of the process, or a
+    /// turn that takes long, is one tick, and nobody counts as idle only because the thread did not come to them.
     ticks: u32,
     next_tick: Duration,
     /// The slot at which a sweep goes on.
@@ -131,7 +131,7 @@ impl Connections {
             if self.is_draining {
                 self.table[slot].drain();
                 self.wait_for(context, slot, self.table[slot].wanted());
-            } else if !self.ready(context, slot) && !self.table[slot].has_moved(self.ticks) {
+            } else if !self.ready(context, slot) && !self.table[slot].note_progress(self.ticks) {
                 // Nothing has come in that was not served yet, and the peer has read nothing: being writable comes as an
                 // event only when a good part of the socket's buffer is free.
                 self.close(context, slot);

@@ -1,4 +1,5 @@
-//! What everything on one I/O thread works with: the poller, the clock, the buffer that all reads go to, and the counters.
+//! What everything on one I/O thread works with: the poller, the clock, the buffer that all reads go to, and the
+//! counters.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! What an I/O thread does: waits, serves what is ready, accepts, carries out commands and timers, and waits again.
 //!
-//! Input comes first, then limits and timers: otherwise a client would be cut off though its data is here. While the events
-//! of one wait are served, only a descriptor's own event may close it. So no event can meet a slot that was given up and taken
-//! again in between.
+//! Input comes first, then limits and timers: otherwise a client would be cut off though its data is here. While the
+//! events of one wait are served, only a descriptor's own event may close it. So no event can meet a slot that was
+//! given up and taken again in between.
 
 use std::sync::Arc;
 use std::thread;
@@ -40,10 +40,8 @@ pub struct EventLoop {
     /// Only the first thread has one.
     acceptor: Option<Acceptor>,
     busy_poll: BusyPoll,
-    /// To be dropped when what was ready at the last commands has been served.
-    catching_up: Vec<Arc<CatchUp>>,
-    /// In how many turns the thread may still find more of that.
-    catch_up_turns: u32,
+    /// To be dropped when all that was ready when it came has been served, after so many more turns at most.
+    catching_up: Option<(Arc<CatchUp>, u32)>,
     /// When a stop cuts off what is left.
     stop: Option<Duration>,
 }
@@ -58,13 +56,12 @@ impl EventLoop {
             inbox,
             sends,
             acceptor,
-            catching_up: Vec::new(),
-            catch_up_turns: 0,
+            catching_up: None,
             stop: None,
         }
     }
 
-    /// Serves until it is told to stop, and says after each turn which sends are over.
+    /// Serves until a stop is over, and says after each turn which sends are over.
     pub fn run(&mut self, mut on_settled: impl FnMut(Vec<Settled>)) {
         let mut may_poll = false;
         loop {
@@ -113,7 +110,8 @@ impl EventLoop {
         })
     }
 
-    /// Serves what is ready: first the open connections, then the clients in the backlog, then the commands.
+    /// Serves what is ready: first the sockets, as the poller reports them, then the clients in the backlog, then the
+    /// commands.
     fn serve(&mut self, events: usize) {
         self.context.read_size = read_size(events);
         let (mut has_clients, mut has_commands, mut was_busy) = (false, false, false);
@@ -127,22 +125,18 @@ impl EventLoop {
             }
         }
         if has_clients && let Some(acceptor) = &mut self.acceptor {
-            // As many as other events: a burst of connections does not hold up those that are open, nor they the burst. To
-            // go on until accept says EAGAIN would cost a call per connection.
+            // As many as other events: a burst of connections does not hold up those that are open, nor they the burst.
+            // To go on until accept says EAGAIN would cost a call per connection.
             acceptor.accept(&self.context, &mut self.connections, &self.sends, events);
         }
         if has_commands {
-            self.catch_up(was_busy);
+            // Caught up when a turn brought no input: the end of a connection comes after its last message, so one turn
+            // is not enough.
+            self.catching_up.take_if(|(_, turns)| {
+                *turns -= 1;
+                !was_busy || *turns == 0
+            });
             self.carry_out_commands();
-        }
-    }
-
-    /// Has caught up when a turn brought nothing more: the end of a connection comes behind its last message.
-    fn catch_up(&mut self, was_busy: bool) {
-        if was_busy && self.catch_up_turns > 0 {
-            self.catch_up_turns -= 1;
-        } else {
-            self.catching_up.clear();
         }
     }
 
@@ -155,16 +149,13 @@ impl EventLoop {
                 }
                 Command::Cancel(id) => self.sends.cancel(&self.context, id),
                 Command::Adopt(connection) => self.connections.adopt(&self.context, connection),
-                Command::CatchUp(done) => {
-                    self.catching_up.push(done);
-                    self.catch_up_turns = CATCH_UP_TURNS;
-                }
+                Command::CatchUp(catch_up) => self.catching_up = Some((catch_up, CATCH_UP_TURNS)),
                 Command::ThreadEnded => self.acceptor.iter_mut().for_each(Acceptor::thread_ended),
                 Command::Stop(timeout) => self.begin_stop(timeout),
             }
         }
-        if !self.catching_up.is_empty() {
-            // The poller reports in the order in which things became ready: this wake-up comes after all that is ready now.
+        if self.catching_up.is_some() {
+            // One more turn.
             self.inbox.waker.wake();
         }
     }

@@ -50,8 +50,8 @@ impl AsFd for Exchange {
 }
 
 impl Exchange {
-    /// Opens a socket and starts to connect. Fails as socket(2), setsockopt(2), connect(2) and getsockname(2) do; then the
-    /// request comes back, and can be tried again.
+    /// Opens a socket and starts to connect. Fails as socket(2), setsockopt(2), connect(2) and getsockname(2) do; then
+    /// the request comes back, and can be tried again.
     pub fn open(request: Request, to: SocketAddrV4) -> std::result::Result<Self, (Error, Request)> {
         match connect(to) {
             Ok((socket, address, is_connected)) => Ok(Self {
@@ -117,8 +117,8 @@ impl Exchange {
         self.write_and_read(buffer)
     }
 
-    /// Reads between writes: a server that echoes while we only write would fill both sockets' buffers, and both would wait
-    /// for the other.
+    /// Reads between writes: a server that echoes while we only write would fill both sockets' buffers, and both would
+    /// wait for the other.
     fn write_and_read(&mut self, buffer: &mut [u8]) -> Result<bool> {
         match syscalls::write(&self.socket, &self.request.data[self.written..]) {
             Err(error) if error.would_block() => {}
@@ -145,8 +145,8 @@ impl Exchange {
     }
 }
 
-/// A socket that connects, its address, and whether it is connected already: on loopback the handshake is over when connect(2)
-/// returns.
+/// A socket that connects, its address, and whether it is connected already: on loopback the handshake is over when
+/// connect(2) returns.
 fn connect(to: SocketAddrV4) -> Result<(OwnedFd, SocketAddrV4, bool)> {
     let socket = syscalls::socket()?;
     // Without it the client's port could not be listened on until its TIME_WAIT is over.

@@ -105,9 +105,8 @@ impl NativeServer {
     /// Listens, and returns the port, or what failed.
     ///
     /// `on_report` hears of sends that are over, each with its id and what came back, or why nothing did; with `true`
-    /// of the server's end. It is held until then, and with it
-    /// whatever it refers to: a server that listens is not garbage. It does not keep the process alive. Throws Node-API's own
-    /// errors if the environment is shutting down.
+    /// of the server's end. It is held until then, and with it whatever it refers to: a server that listens is not
+    /// garbage. It does not keep the process alive. Throws Node-API's own errors if the environment is shutting down.
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
     #[allow(clippy::type_complexity, reason = "TypeScript's declarations know no aliases of tuples")]

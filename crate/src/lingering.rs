@@ -1,7 +1,7 @@
 //! The lingering close: our side is ended, and the socket is closed when that can no longer harm what is on its way.
 //!
-//! Closing a socket with unread input sends a RST, which can destroy what the peer has not read yet (RFC 1122, 4.2.2.13). So
-//! input is read and dropped meanwhile.
+//! Closing a socket with unread input sends a RST, which can destroy what the peer has not read yet (RFC 1122,
+//! 4.2.2.13). So input is read and dropped meanwhile.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -91,8 +91,8 @@ impl Lingering {
         }
     }
 
-    /// Looks which sockets are done, and closes them. While the server stops nobody waits for the ends of clients that were
-    /// turned away.
+    /// Looks which sockets are done, and closes them. While the server stops nobody waits for the ends of clients that
+    /// were turned away.
     pub fn run_timers(&mut self, context: &mut Context, is_stopping: bool) {
         let has_passed = |moment| context.clock.has_passed(moment);
         if !self.next_look.is_some_and(has_passed) {

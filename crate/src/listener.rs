@@ -1,4 +1,4 @@
-//! The listening socket. It rests when there are no descriptors or no memory for the clients in the backlog.
+//! The listening socket. It pauses when there are no descriptors or no memory for the clients in the backlog.
 
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
@@ -9,26 +9,26 @@ use crate::error::{Error, Result};
 use crate::poller::{Interest, Poller, Source};
 use crate::syscalls;
 
-/// How long the listener rests at most. The end of a connection ends the rest sooner. Other parts of the process and other
-/// processes free descriptors too, and nobody tells of it.
+/// How long the listener pauses at most. The end of a connection ends the pause sooner. Other parts of the process and
+/// other processes free descriptors too, and nobody tells of it.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// So many broken connections in a row are the fault of something else: the listener rests, or the loop would spin.
+/// So many broken connections in a row are the fault of something else: the listener pauses, or the loop would spin.
 const BROKEN_IN_A_ROW: usize = 64;
 
 /// A listening socket.
 pub struct Listener {
     socket: OwnedFd,
-    address: SocketAddrV4,
-    /// It rests until this moment, when [`Self::resume`] is to be called at the latest. The poller does not report it
+    /// It pauses until this moment, when [`Self::resume`] is to be called at the latest. The poller does not report it
     /// meanwhile: level-triggered, a listener that cannot be served would wake the loop without end.
     pub paused_until: Option<Duration>,
 }
 
 impl Listener {
-    /// Binds and listens. Fails as socket(2), setsockopt(2), bind(2), listen(2) and getsockname(2) do, above all with
+    /// Binds and listens. Returns where, too, with the port that the kernel chose if none was asked for. Fails as
+    /// socket(2), setsockopt(2), bind(2), listen(2) and getsockname(2) do, above all with
     /// `EADDRINUSE` (of bind or of listen), `EACCES` and `EADDRNOTAVAIL`. Then no descriptor is left open.
-    pub fn bind(address: SocketAddrV4, backlog: i32) -> Result<Self> {
+    pub fn bind(address: SocketAddrV4, backlog: i32) -> Result<(Self, SocketAddrV4)> {
         let socket = syscalls::socket()?;
         // Lets a restarted server have its port back while old connections are in TIME_WAIT. SO_REUSEPORT would hide that
         // another server listens there.
@@ -42,12 +42,7 @@ impl Listener {
         syscalls::bind(&socket, address)?;
         syscalls::listen(&socket, backlog)?;
         let address = syscalls::getsockname(&socket)?;
-        Ok(Self { socket, address, paused_until: None })
-    }
-
-    /// Where it listens, with the port that the kernel chose if none was asked for.
-    pub fn address(&self) -> SocketAddrV4 {
-        self.address
+        Ok((Self { socket, paused_until: None }, address))
     }
 
     /// Has the poller report that a client waits. Fails as [`Poller::add`] does.
@@ -55,7 +50,8 @@ impl Listener {
         poller.add(&self.socket, Source::Listener, Interest::Readable)
     }
 
-    /// Takes one connection from the backlog, with the address of its peer, if a client waits there and can be served now.
+    /// Takes one connection from the backlog, with the address of its peer, if a client waits there and can be served
+    /// now.
     pub fn accept(&mut self, context: &Context) -> Option<(OwnedFd, SocketAddrV4)> {
         if self.is_paused() {
             return None;
@@ -76,12 +72,12 @@ impl Listener {
         None
     }
 
-    /// Whether it rests.
+    /// Whether it pauses.
     pub fn is_paused(&self) -> bool {
         self.paused_until.is_some()
     }
 
-    /// Ends the rest. If that fails it goes on.
+    /// Ends the pause. If that fails it goes on.
     pub fn resume(&mut self, context: &Context) {
         let resumed = context.poller.modify(&self.socket, Source::Listener, Interest::Readable);
         self.paused_until = resumed.err().map(|_| context.clock.after(PAUSE));

@@ -59,7 +59,7 @@ fn event(source: Source, interest: Interest) -> epoll_event {
 /// An epoll instance, and the events of its last wait.
 ///
 /// A descriptor is removed before it is closed. Closing alone would not do it while a forked child holds a copy: the
-/// events about it would wake the loop without end, under a token that may name something else by then.
+/// events about it would wake the loop without end, under a source that may be something else by then.
 pub struct Poller {
     epoll: OwnedFd,
     events: Box<[epoll_event; EVENTS]>,

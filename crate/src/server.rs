@@ -77,8 +77,7 @@ impl Server {
     /// Fails as [`Listener::bind`] does, and as the calls that make the pollers and the threads do. Then nothing is left
     /// behind.
     pub fn start(config: &Config, on_event: impl FnMut(Event) + Send + 'static) -> Result<Self> {
-        let listener = Listener::bind(config.address, config.backlog)?;
-        let address = listener.address();
+        let (listener, address) = Listener::bind(config.address, config.backlog)?;
         let shared = Arc::new(Shared::new(*config));
         let context = Context::new(&shared, 0)?;
         listener.register(&context.poller)?;
@@ -130,8 +129,8 @@ impl Server {
     /// Closes everything at once, and returns when the threads have ended: at once after [`Event::Ended`]. Only
     /// [`Self::stats`] is left.
     ///
-    /// An owner that is garbage-collected calls it at the end, so that the thread's stack and the descriptor of its mailbox do
-    /// not wait for a collection.
+    /// An owner that is garbage-collected calls it at the end, so that the thread's stack and the descriptor of its
+    /// mailbox do not wait for a collection.
     pub fn release(&mut self) {
         self.stop(Duration::ZERO);
         if let Some((_, thread)) = self.first.take() {
@@ -151,7 +150,7 @@ impl Drop for Server {
     }
 }
 
-/// The threads of a server but the first. Dropping it ends them.
+/// All threads of a server but the first. Dropping it ends them.
 struct Others {
     mailboxes: Vec<Mailbox>,
     threads: Vec<JoinHandle<()>>,

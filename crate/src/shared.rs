@@ -62,7 +62,7 @@ pub struct Shared {
     pub config: Config,
     /// One for each thread.
     pub counters: Box<[Arc<Counters>]>,
-    /// Connections open now, from accept on.
+    /// Connections open now: from their admission, after accept, until they are closed.
     pub open: AtomicUsize,
     /// Bytes that all connections together owe their peers.
     pub unsent: AtomicUsize,

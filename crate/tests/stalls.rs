@@ -1,7 +1,7 @@
 //! After a stall nobody is cut off whose data waits: timers and limits are judged after the input that is already there.
 //!
-//! A callback that blocks the I/O thread stands for all that keeps it from running: a stopped process, other processes that
-//! take the CPU, a turn of the loop that takes long.
+//! A callback that blocks the I/O thread stands for all that keeps it from running: a stopped process, other processes
+//! that take the CPU, a turn of the loop that takes long.
 
 mod support;
 

@@ -32,7 +32,8 @@ fn idle_connections_end_at_once() {
 
 #[test]
 fn it_ends_as_soon_as_the_last_echo_is_acknowledged() {
-    // The client keeps its socket, and its kernel takes some milliseconds to acknowledge: nobody may wait for the deadline.
+    // The client keeps its socket, and its kernel takes some milliseconds to acknowledge: nobody may wait for the
+    // deadline.
     for _ in 0..20 {
         let running = start(&Config::default());
         let streams: Vec<_> = (0..10).map(|_| running.connect()).collect();
