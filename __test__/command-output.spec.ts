@@ -30,6 +30,18 @@ const MODES: [args: string[], input?: string][] = [
   [[], `${INIT}\n`],
 ]
 
+test('wrong arguments with a full disk: one line on stderr, exit code 2', async (t) => {
+  const { code, stderr } = await redirected(['frobnicate'], '>/dev/full')
+  t.regex(stderr, /^echo-node: .*frobnicate.*\n$/)
+  t.is(code, 2)
+})
+
+test('a node that cannot read its requests: one line on stderr, exit code 1', async (t) => {
+  const { code, stderr } = await redirected([], '0>/dev/full')
+  t.regex(stderr, /^echo-node: cannot read requests: .*EBADF.*\n$/)
+  t.is(code, 1)
+})
+
 for (const [args, input] of MODES) {
   const name = ['echo-node', ...args].join(' ')
 

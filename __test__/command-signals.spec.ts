@@ -206,6 +206,25 @@ needing('script')('a node whose terminal is closed in the midst of its replies e
   t.true(code === '0' || code === '1', code)
 })
 
+needing('script')('a later signal ends a server whose terminal takes no output', async (t) => {
+  const scene = await terminalScene(t, 'serve --port 0')
+  await until('it is listening', async () => (await scene.terminal.line()).includes('listening'))
+  // Ctrl-S. More than one live line finds the terminal stopped.
+  scene.terminal.process.stdin.write('\u0013')
+  await sleep(2500)
+  await until('a signal has ended it', () => {
+    try {
+      return !process.kill(scene.command, 'SIGTERM')
+    } catch {
+      return true
+    }
+  })
+  // Ctrl-Q: the shell wants to say how it ended.
+  scene.terminal.process.stdin.write('\u0011')
+  const [, code] = await scene.end()
+  t.is(code, '143')
+})
+
 /** The command at a terminal of its own, whose end does not kill it. */
 async function terminalScene(t: ExecutionContext, args: string) {
   const directory = await temporaryDirectory()

@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 /** Arguments that make no sense. The message is one line for the user. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  readonly exitCode = 2
+}
 
 /** What `--help` prints. */
 export const HELP = `Usage:
@@ -77,8 +79,8 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 }
 export function duration(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   const [, value, unit = 'ms'] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text) ?? []
-  // Rounded to what a fraction cannot mean: 1.1 times 60,000 is 66,000.00000000001.
-  const milliseconds = Math.round(Number(value) * UNITS[unit]! * 1e6) / 1e6
+  // Rounded, because 1.1 times 60,000 is 66,000.00000000001.
+  const milliseconds = Number((Number(value) * UNITS[unit]!).toPrecision(12))
   if (Number.isInteger(milliseconds)) return milliseconds
   const examples = 'in whole milliseconds, such as 500ms, 30s or 2m'
   throw new UsageError(`--${name} must be a duration ${examples}, got ${JSON.stringify(text)}`)

@@ -1,10 +1,27 @@
-import { closeSync, fstatSync } from 'node:fs'
+import { closeSync, createWriteStream, fstatSync } from 'node:fs'
 import { constants } from 'node:os'
+import type { Writable } from 'node:stream'
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** Milliseconds. npm, `timeout` and process managers send a signal twice, or two different ones. */
 const SAME_REQUEST = 500
 const TICK = SAME_REQUEST / 5
+/** A machine that is always busy may never let a tick be on time. */
+const LONGEST_STALL = 5000
+/** How long to wait for somebody to read the last reports. */
+const LAST_REPORTS = 5000
+
+/** Standard output. */
+export const output = openOutput()
+
+function openOutput(): Writable {
+  // Node.js's own stream for files takes a short write, as on a full disk, for a whole one.
+  if (fstatSync(1).isFile()) return createWriteStream('', { fd: 1 })
+  // A terminal that takes no output, as after Ctrl-S, would block the process, and no signal could end it.
+  // oxlint-disable-next-line no-underscore-dangle -- Node.js has no public way to say so
+  if (process.stdout.isTTY) Object(process.stdout)._handle.setBlocking(false)
+  return process.stdout
+}
 
 /**
  * Calls back at the first stop signal, so that the process can drain. More signals within half a second belong to the
@@ -30,7 +47,7 @@ function afterSameRequest(run: () => void): void {
     const now = performance.now()
     const isLate = now - before > 2 * TICK
     before = now
-    if (isLate || now < end) return
+    if (now < end || (isLate && now < end + LONGEST_STALL)) return
     clearInterval(ticks)
     run()
   }, TICK)
@@ -51,18 +68,24 @@ export function isReaderGone({ code, syscall }: NodeJS.ErrnoException): boolean 
 
 /** Writes to stdout. If that fails, the process ends with a line on stderr, except that it goes on without a reader. */
 export function print(text: string): void {
-  if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', onOutputError)
-  process.stdout.write(text)
+  if (output.listenerCount('error') === 0) output.on('error', onOutputError)
+  output.write(text)
 }
 
 /**
- * Ends the process when all output is written. If it were left to end by itself, a stop signal sent twice could kill it:
- * Node.js gives up its signal handlers before the process is gone.
+ * Ends the process when all output is written. If it were left to end by itself, a
+ * stop signal sent twice could kill it: Node.js gives up its signal handlers before the process is gone.
  */
 export async function exit(): Promise<never> {
-  const streams = hasReported ? [process.stdout, process.stderr] : [process.stdout]
-  for (const stream of streams) await new Promise((resolve) => stream.write('', resolve))
+  await written(output)
+  if (hasReported) setTimeout(exitNow, LAST_REPORTS)
+  if (hasReported) await written(process.stderr)
   return exitNow()
+}
+
+/** Waits until a stream has written what it holds. With nothing to write, a broken one is not asked. */
+async function written(stream: Writable): Promise<void> {
+  if (stream.writableLength > 0) await new Promise((resolve) => stream.write('', resolve))
 }
 
 /** Ends the process. */
@@ -106,8 +129,6 @@ function escaped(character: string): string {
 
 function resume(): void {
   isFull = false
-  if (leftOut === 0) return
-  const count = leftOut
+  if (leftOut > 0) report(`${leftOut} more lines, left out because nobody read them`)
   leftOut = 0
-  report(`${count} more lines, left out because nobody read them`)
 }

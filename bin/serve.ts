@@ -1,6 +1,6 @@
 import { EchoServer, type Stats, type SystemError } from '../index.ts'
 import { duration, number, UsageError, type ServeArguments } from './arguments.ts'
-import { onStopSignal, print } from './process.ts'
+import { onStopSignal, output, print } from './process.ts'
 
 const DEFAULT_PORT = 7007
 const LIVE_INTERVAL = 1000
@@ -61,21 +61,15 @@ function optionName(_: string, __: string, name: string): string {
 /** Shows what happens in one line that is always the last one. Returns what ends that. */
 function showLive(server: EchoServer): () => void {
   let before = server.stats()
-  let line = ''
-  const draw = (): void => {
-    const width = Math.max(0, (process.stdout.columns || 80) - FREE_COLUMNS)
-    print(CLEAR_LINE + line.slice(0, width))
-  }
   const timer = setInterval(() => {
     const now = server.stats()
-    line = liveLine(before, now)
+    const width = Math.max(0, (process.stdout.columns || 80) - FREE_COLUMNS)
+    // Not while the terminal takes no output: memory would grow with the lines.
+    if (output.writableLength === 0) print(CLEAR_LINE + liveLine(before, now).slice(0, width))
     before = now
-    draw()
   }, LIVE_INTERVAL)
-  process.stdout.on('resize', draw)
   return () => {
     clearInterval(timer)
-    process.stdout.off('resize', draw)
     print(CLEAR_LINE)
   }
 }

@@ -11,6 +11,8 @@ import type { Envelope, Reply, Request } from './protocol.ts'
 const MOST_REQUESTS = 1024
 /** Bytes of unanswered requests above which no input is taken. */
 const MOST_BYTES = 32 * 1024 * 1024
+/** Characters of a node's name, which every reply repeats. */
+const LONGEST_ID = 1000
 /** Characters of replies to collect for one write: as much as a pipe holds. */
 const BATCH = 64 * 1024
 
@@ -23,7 +25,7 @@ export interface NodeOptions {
   /** Called with one line, without its newline, about what cannot be answered. */
   report: (line: string) => void
   /** Makes the servers that the data goes through. Called twice, after `init`, so that loading the engine delays nothing. */
-  createServer: () => EchoServer | Promise<EchoServer>
+  createServer: () => EchoServer
 }
 
 /**
@@ -45,6 +47,7 @@ export class EchoNode {
   /** Settled when the last batch, and so every one before it, is written or has failed. */
   #written = Promise.resolve()
   #stopped = false
+  #inputError: Error | undefined
   /** When the chunk in work was read, on the clock of `performance.now()`. */
   #readAt = 0
   /** Ends a wait for room. */
@@ -55,12 +58,14 @@ export class EchoNode {
   }
 
   /**
-   * Serves until the input ends or `stop` is called. Then it answers what has been asked, and stops the servers. Rejects
-   * as soon as the output fails.
+   * Serves until the input ends or `stop` is called. Then it answers what has been asked, and stops the servers.
+   * Rejects as soon as the output fails or there is no engine, and at the end if the input could not be read.
    */
   async run(): Promise<void> {
     const { output } = this.#options
-    const failure = new Promise<never>((_, reject) => output.on('error', reject))
+    const failure = new Promise<never>((_, reject) => {
+      output.on('error', (error) => reject(explained('cannot write replies', error)))
+    })
     output.on('drain', () => this.#wake())
     try {
       await Promise.race([this.#serve(), failure])
@@ -68,6 +73,7 @@ export class EchoNode {
       this.stop()
       await this.#handlers?.stop()
     }
+    if (this.#inputError !== undefined) throw explained('cannot read requests', this.#inputError)
   }
 
   /** Takes no more input. Requests taken before are still answered. */
@@ -84,7 +90,7 @@ export class EchoNode {
       for (const line of lines) {
         while (!this.#stopped && !this.#hasRoom()) await new Promise<void>((resolve) => (this.#wake = resolve))
         if (this.#stopped) break
-        if (this.#id !== undefined) this.#handlers ??= await this.#makeHandlers()
+        if (this.#id !== undefined) this.#handlers ??= this.#makeHandlers()
         this.#take(line, deadline)
       }
     }
@@ -94,7 +100,7 @@ export class EchoNode {
   }
 
   async *#chunks(): AsyncGenerator<Buffer> {
-    const { input, report } = this.#options
+    const { input } = this.#options
     // Node.js reads ahead while a chunk is in work. It emits this as soon as it has read something.
     let readAt: number | undefined
     input.on('readable', () => (readAt ??= performance.now()))
@@ -107,7 +113,7 @@ export class EchoNode {
       // A last line without a newline was not known to be one before.
       this.#readAt = performance.now()
     } catch (error) {
-      if (!this.#stopped) report(`cannot read requests: ${(error as Error).message}`)
+      if (!this.#stopped) this.#inputError = error as Error
     }
   }
 
@@ -116,10 +122,10 @@ export class EchoNode {
     return !isFull && this.#pipeline.pending < MOST_REQUESTS && this.#unansweredBytes < MOST_BYTES
   }
 
-  async #makeHandlers(): Promise<Handlers> {
+  #makeHandlers(): Handlers {
     // Loading may fail and end the process: init_ok leaves first.
     this.#flush()
-    return new Handlers(await this.#options.createServer(), await this.#options.createServer())
+    return new Handlers(this.#options.createServer(), this.#options.createServer())
   }
 
   #take(line: Buffer, deadline: number): void {
@@ -153,8 +159,9 @@ export class EchoNode {
   }
 
   #init(id: unknown): Reply {
-    if (typeof id !== 'string' || id === '') {
-      return errorReply(ErrorCode.malformedRequest, `node_id must be a non-empty string, got ${show(id)}`)
+    if (typeof id !== 'string' || id === '' || id.length > LONGEST_ID) {
+      const expected = `a non-empty string of at most ${LONGEST_ID} characters`
+      return errorReply(ErrorCode.malformedRequest, `node_id must be ${expected}, got ${show(id)}`)
     }
     if (this.#id !== undefined && this.#id !== id) {
       return errorReply(ErrorCode.preconditionFailed, `this node is already ${show(this.#id)}, got ${show(id)}`)
@@ -184,6 +191,11 @@ export class EchoNode {
     // The output tells of its error itself.
     this.#written.catch(() => {})
   }
+}
+
+/** The error of a stream, with what it means. */
+function explained(meaning: string, error: Error): Error {
+  return Object.assign(error, { message: `${meaning}: ${error.message}` })
 }
 
 /** Work that is already done. */
