@@ -438,10 +438,8 @@ test('an address that nobody can connect to is refused', (t) => {
     .map((parts) => parts.join('.'))
   t.true(broadcasts.includes('127.255.255.255'))
   for (const host of ['224.0.0.0', '239.255.255.255', '255.255.255.255', ...broadcasts]) {
-    t.throws(() => new EchoServer().start(0, { host }), {
-      code: 'ERR_INVALID_ARG_VALUE',
-      message: `options.host must be an address that clients can connect to, not multicast or broadcast, got '${host}'`,
-    })
+    const message = `bind EADDRNOTAVAIL: address not available ${host}:0`
+    t.throws(() => new EchoServer().start(0, { host }), { code: 'EADDRNOTAVAIL', message })
   }
   // Addresses for future use are refused by the kernel, unless an interface has one.
   t.throws(() => new EchoServer().start(0, { host: '240.0.0.1' }), { code: 'EADDRNOTAVAIL' })

@@ -54,14 +54,11 @@ const WRONG: [string[], string][] = [
   [['serve', '-p', '1.5'], '--port must be an integer from 0 to 65535, got 1.5'],
   [['serve', '--port', '--json'], '--port must be a number, got "--json"'],
   [['serve', '--host', 'localhost'], "--host must be an IPv4 address such as '127.0.0.1', got 'localhost'"],
-  [
-    ['serve', '--host', '224.0.0.1'],
-    "--host must be an address that clients can connect to, not multicast or broadcast, got '224.0.0.1'",
-  ],
   [['serve', '--max-connections', '0'], '--max-connections must be an integer from 1 to 4294967295, got 0'],
   [['serve', '--threads', '65'], '--threads must be an integer from 1 to 64, got 65'],
   [['serve', '--idle-timeout', 'never'], `--idle-timeout must be ${DURATION}, got "never"`],
   [['serve', '--idle-timeout', '0.0001'], `--idle-timeout must be ${DURATION}, got "0.0001"`],
+  [['serve', '--idle-timeout', '0.0000001'], `--idle-timeout must be ${DURATION}, got "0.0000001"`],
   [['serve', '--idle-timeout', '-1s'], `--idle-timeout must be ${DURATION}, got "-1s"`],
   [['serve', '--idle-timeout', '1000000m'], '--idle-timeout must be an integer from 0 to 4294967295, got 60000000000'],
   [['serve', '--json=yes'], '--json takes no value'],
@@ -139,10 +136,10 @@ test('serve on a port that is taken, or an address that is not here, exits with 
     stdout: '',
     stderr: `echo-node: port ${port} of 127.0.0.1 is already in use\n`,
   })
-  t.like(await run(['serve', '--host', '192.0.2.1']), {
-    code: 1,
-    stderr: 'echo-node: 192.0.2.1 is not an address of this machine\n',
-  })
+  for (const host of ['192.0.2.1', '224.0.0.1', '127.255.255.255']) {
+    const stderr = `echo-node: ${host} is not an address of this machine\n`
+    t.like(await run(['serve', '--host', host]), { code: 1, stderr })
+  }
   await server.kill()
 })
 

@@ -8,7 +8,7 @@ import type * as Binding from '../binding/index.d.cts'
 import { codedError } from './errors.ts'
 import { nodeTooOld } from './node-version.ts'
 
-export type { Outcome } from '../binding/index.d.cts'
+export type { NativeServer, Outcome } from '../binding/index.d.cts'
 
 /** What Node.js threw. In jest it is no instance of this realm's `Error`. */
 interface Failure {
@@ -19,8 +19,8 @@ interface Failure {
 /** Bundlers put this file elsewhere, or leave nothing of its name. */
 const isBundled = typeof __filename === 'undefined' || !__filename.endsWith(join('dist', 'api', 'binding.js'))
 
-/** The class behind every server. */
-export const { NativeServer } = load()
+/** Starts a server. */
+export const { start } = load()
 
 function load(): typeof Binding {
   const failures: Failure[] = []
@@ -38,7 +38,7 @@ function load(): typeof Binding {
       else if (target === 'linux-arm64-gnu') binding = require('echo-node-linux-arm64-gnu') as typeof Binding
       else if (target === 'linux-arm64-musl') binding = require('echo-node-linux-arm64-musl') as typeof Binding
       else continue
-      if (typeof binding.NativeServer === 'function') return binding
+      if (typeof binding.start === 'function') return binding
       throw new Error('what was loaded is not the addon')
     } catch (error) {
       failures.push(error as Failure)

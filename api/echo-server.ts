@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events'
 import { constants } from 'node:os'
+import timers from 'node:timers'
 
-import { NativeServer, type Outcome } from './binding.ts'
+import { start, type NativeServer, type Outcome } from './binding.ts'
 import { abortError, codedError, systemError } from './errors.ts'
 import { payload, sendOptions, startOptions, stopOptions } from './options.ts'
 import type { SendOptions, StartOptions, StopOptions } from './options.ts'
@@ -38,8 +39,11 @@ interface Pending {
   reject: (reason: Error) => void
 }
 
-// Taken when this module is loaded: fake timers of a test, installed later, would never clear what a real one has set.
-const { setInterval, clearInterval } = globalThis
+// Not the global ones: those of jsdom are no objects. Taken when this module is loaded: fake timers of a test, installed
+// later, would never clear what a real one has set.
+const { setInterval, clearInterval } = timers
+
+const NO_STATS: Stats = { totalConnections: 0, totalBytes: 0, activeConnections: 0, rejectedConnections: 0 }
 
 /** As rarely as a timer can fire, in milliseconds. */
 const LONGEST_INTERVAL = 0x7fff_ffff
@@ -56,7 +60,10 @@ const LONGEST_INTERVAL = 0x7fff_ffff
  * const { echoed } = await server.send('hello')
  */
 export class EchoServer extends EventEmitter<ServerEvents> {
-  #native = new NativeServer()
+  /** Kept after the end for its counters; undefined before the first start. */
+  #native: NativeServer | undefined
+  /** The message of the internal error that ended the server, if one did. */
+  #failure: string | undefined
   /** Where the server is listening; undefined if it is not running. */
   #address: { host: string; port: number } | undefined
   #nextId = 0
@@ -97,14 +104,14 @@ export class EchoServer extends EventEmitter<ServerEvents> {
       const state = this.listening ? 'already listening' : 'still stopping'
       throw codedError('ERR_SERVER_ALREADY_LISTEN', `the server is ${state} on ${this.host}:${this.port}`)
     }
-    const native = new NativeServer()
-    const started = native.start(checked, (settled, ended) => this.#report(settled, ended))
-    if (typeof started !== 'number') throw systemError(started, checked)
-    this.#native = native
-    this.#address = { host: checked.host, port: started }
+    const started = start(checked, (settled, ended, failure) => this.#report(settled, ended, failure ?? undefined))
+    if ('errno' in started) throw systemError(started, checked)
+    this.#native = started
+    this.#failure = undefined
+    this.#address = { host: checked.host, port: started.port }
     this.#keepAlive = setInterval(() => {}, LONGEST_INTERVAL)
     this.#updateKeepAlive()
-    return started
+    return started.port
   }
 
   /**
@@ -136,11 +143,8 @@ export class EchoServer extends EventEmitter<ServerEvents> {
    * @throws an error with code `ERR_SERVER_FAILED` if the server ended because of an internal error.
    */
   stats(): Stats {
-    try {
-      return Object.freeze(this.#native.stats())
-    } catch (error) {
-      throw failed(error)
-    }
+    if (this.#failure !== undefined) throw serverFailed(this.#failure)
+    return Object.freeze(this.#native?.stats() ?? NO_STATS)
   }
 
   /**
@@ -151,7 +155,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   async stop(options: StopOptions = {}): Promise<void> {
     const { timeout } = stopOptions(options)
     if (this.#address === undefined) return
-    this.#native.stop(timeout)
+    this.#native!.stop(timeout)
     await new Promise<void>((resolve) => {
       this.#stops ??= []
       this.#stops.push(resolve)
@@ -188,7 +192,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
       const { listening } = this
       // From here on no code of others runs: it could detach the buffer.
       const bytes = payload(data)
-      if (!listening || !this.#native.send(id, bytes, timeout)) {
+      if (!listening || !this.#native!.send(id, bytes, timeout)) {
         throw codedError('ERR_SERVER_NOT_RUNNING', 'the server is not listening: start it before sending')
       }
       return await new Promise((resolve, reject) => {
@@ -196,12 +200,16 @@ export class EchoServer extends EventEmitter<ServerEvents> {
         this.#updateKeepAlive()
       })
     } finally {
-      removeListener(signal, abort)
+      try {
+        signal?.removeEventListener('abort', abort)
+      } catch {
+        // Whatever the signal is like, the send is over, and its result counts.
+      }
     }
   }
 
   #abort(id: number, signal: AbortSignal): void {
-    this.#native.cancel(id)
+    this.#native!.cancel(id)
     this.#take(id)?.reject(abortError(signal))
     this.#updateKeepAlive()
   }
@@ -213,41 +221,31 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     return pending
   }
 
-  #report(settled: [id: number, outcome: Outcome][], ended: boolean): void {
+  #report(settled: [id: number, outcome: Outcome][], ended: boolean, failure: string | undefined): void {
     for (const [id, outcome] of settled) {
       const pending = this.#take(id)
       if (Buffer.isBuffer(outcome)) pending?.resolve(outcome)
       else pending?.reject(systemError(outcome, this.#address!))
     }
-    if (ended) this.#end()
+    if (ended) this.#end(failure)
     this.#updateKeepAlive()
   }
 
   /** The I/O threads have ended. What is still pending was lost with them. */
-  #end(): void {
+  #end(failure: string | undefined): void {
     for (const { reject } of this.#pending.values()) {
-      const canceled = systemError({ errno: -constants.errno.ECANCELED, syscall: 'read' }, this.#address!)
-      reject(this.#failure() ?? canceled)
+      const canceled = { errno: -constants.errno.ECANCELED, syscall: 'read' }
+      reject(failure === undefined ? systemError(canceled, this.#address!) : serverFailed(failure))
     }
     this.#pending.clear()
-    this.#native.release()
+    this.#native!.release()
+    this.#failure = failure
     this.#address = undefined
     clearInterval(this.#keepAlive)
     this.#stops?.forEach((resolve) => resolve())
     this.#stops = undefined
-    const failure = this.#failure()
     if (failure === undefined) this.emit('close')
-    else this.emit('close', failure)
-  }
-
-  /** A new error if the server has failed. */
-  #failure(): Error | undefined {
-    try {
-      this.#native.stats()
-      return undefined
-    } catch (error) {
-      return failed(error)
-    }
+    else this.emit('close', serverFailed(failure))
   }
 
   #updateKeepAlive(): void {
@@ -257,15 +255,6 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   }
 }
 
-function failed(error: unknown): Error {
-  return codedError('ERR_SERVER_FAILED', `the server failed: ${(error as Error).message}`)
-}
-
-/** Whatever the signal is like, the send is over, and its result counts. */
-function removeListener(signal: AbortSignal | undefined, listener: () => void): void {
-  try {
-    signal?.removeEventListener('abort', listener)
-  } catch {
-    // It stays where it is, and does nothing.
-  }
+function serverFailed(message: string): Error {
+  return codedError('ERR_SERVER_FAILED', `the server failed: ${message}`)
 }

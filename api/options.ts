@@ -1,7 +1,6 @@
 /** The options, their ranges and defaults. */
 
 import { isIPv4 } from 'node:net'
-import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os'
 import { types } from 'node:util'
 
 import { invalidType, invalidValue, outOfRange } from './errors.ts'
@@ -26,8 +25,8 @@ export interface StartOptions {
    */
   maxConnections?: number | undefined
   /**
-   * Closes idle connections after this time, in milliseconds, 0 to 4,294,967,295; at most a sixteenth of it late, or 20
-   * ms if that is more. 0 turns it off.
+   * Closes idle connections after this time, in milliseconds, 0 to 4,294,967,295; at most a sixteenth of it late, or
+   * 100 ms if that is more. 0 turns it off.
    * @default 0
    */
   idleTimeout?: number | undefined
@@ -76,8 +75,6 @@ const MAX_INT32 = 0x7fff_ffff
 const MAX_UINT32 = 0xffff_ffff
 const SECOND_IN_MICROSECONDS = 1_000_000
 const MAX_THREADS = 64
-/** The masks of networks without a broadcast address (RFC 3021). */
-const SMALLEST_NETWORKS = new Set(['255.255.255.254', '255.255.255.255'])
 
 /** The port and the options of `start`, checked, with their defaults. */
 export function startOptions(port: unknown, options: unknown) {
@@ -130,7 +127,7 @@ function hasBytes(data: Uint8Array): boolean {
 
 /** Checked by its shape, as Node.js does it: a signal may come from another realm. */
 function isAbortSignal(value: unknown): value is AbortSignal {
-  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
+  return typeof (value as AbortSignal | null)?.addEventListener === 'function' && 'aborted' in (value as object)
 }
 
 function object(options: unknown): Record<string, unknown> {
@@ -153,32 +150,5 @@ function integer(name: string, value: unknown, min: number, max: number): number
 function ipv4(name: string, value: unknown): string {
   if (typeof value !== 'string') throw invalidType(name, 'an IPv4 address', value)
   if (!isIPv4(value)) throw invalidValue(name, "an IPv4 address such as '127.0.0.1'", value)
-  const usable = 'an address that clients can connect to, not multicast or broadcast'
-  if (isForMany(value)) throw invalidValue(name, usable, value)
   return value
-}
-
-/** Whether this is a multicast or broadcast address. bind(2) accepts those of this machine's networks. */
-function isForMany(host: string): boolean {
-  const number = toNumber(host)
-  if (host === '255.255.255.255' || number >>> 28 === 0b1110) return true
-  // All other broadcast addresses end with two bits set. Asking for the interfaces takes a descriptor.
-  if ((number & 0b11) !== 0b11) return false
-  const isOf = ({ family, address, netmask }: NetworkInterfaceInfo): boolean =>
-    family === 'IPv4' && !SMALLEST_NETWORKS.has(netmask) && number === (toNumber(address) | ~toNumber(netmask))
-  return Object.values(interfaces()).some((infos) => infos?.some(isOf))
-}
-
-/** The network interfaces, or none if there is no descriptor or no permission to ask for them. */
-function interfaces(): ReturnType<typeof networkInterfaces> {
-  try {
-    return networkInterfaces()
-  } catch {
-    return {}
-  }
-}
-
-/** An IPv4 address as a signed number of 32 bits. */
-function toNumber(address: string): number {
-  return Buffer.from(address.split('.').map(Number)).readInt32BE()
 }

@@ -12,11 +12,8 @@ use crate::connections::Connections;
 use crate::context::Context;
 use crate::listener::Listener;
 use crate::mailbox::{CatchUp, Command, Mailbox};
+use crate::poller::PER_TURN;
 use crate::sends::Sends;
-
-/// How many connections a stop takes from the backlog in one turn: those that are open, and the deadline, have theirs
-/// too.
-const ACCEPTS_PER_TURN: usize = 256;
 
 /// How many connections over the limit may wait for a place at once. The others wait in the backlog.
 const MOST_OVER_LIMIT: usize = 256;
@@ -36,7 +33,7 @@ pub struct Acceptor {
     /// The mailboxes of all threads, this one's first.
     threads: Vec<Mailbox>,
     /// Other threads that have not ended.
-    running: usize,
+    pub running: usize,
     /// Who has the last connection that was dealt out.
     last_dealt: usize,
 }
@@ -57,9 +54,9 @@ impl Acceptor {
         }
     }
 
-    /// Accepts at most `most` connections, and says how many it took.
-    pub fn accept(&mut self, context: &Context, connections: &mut Connections, sends: &Sends, most: usize) -> usize {
-        for accepted in 0..most {
+    /// Accepts at most `max` connections, and says how many it took.
+    pub fn accept(&mut self, context: &Context, connections: &mut Connections, sends: &mut Sends, max: usize) -> usize {
+        for accepted in 0..max {
             if self.over_limit.len() >= MOST_OVER_LIMIT {
                 return accepted;
             }
@@ -67,14 +64,14 @@ impl Acceptor {
                 self.open_when_paused = context.shared.open.load(Relaxed);
                 return accepted;
             };
-            let connection = Connection::new(socket, sends.is_own(peer));
+            let connection = Connection::new(socket, sends.note_accepted(peer));
             if self.over_limit.is_empty() && has_room(context) {
                 self.admit(context, connections, connection);
             } else {
                 self.over_limit.push_back(connection);
             }
         }
-        most
+        max
     }
 
     /// Decides about the connections over the limit once all threads have served the ends that came before them.
@@ -91,7 +88,7 @@ impl Acceptor {
             }
             if self.over_limit.len() == before {
                 for connection in self.over_limit.drain(..count) {
-                    connections.lingering.turn_away(context, connection.into());
+                    connections.lingering.turn_away(context, connection.socket);
                 }
             }
             // A stop may have waited for this: it goes on with the next turn.
@@ -112,7 +109,7 @@ impl Acceptor {
         context.counters.connections.add(1);
         context.shared.open.fetch_add(1, Relaxed);
         // In a stop the other threads may have ended.
-        let threads = if connections.is_draining() { 1 } else { self.threads.len() };
+        let threads = if context.is_stopping() { 1 } else { self.threads.len() };
         self.last_dealt = (self.last_dealt + 1) % threads;
         match self.last_dealt {
             0 => connections.adopt(context, connection),
@@ -138,12 +135,12 @@ impl Acceptor {
     }
 
     /// Takes what waits in the backlog, and closes the listener when no send needs it any more; true when all is done.
-    pub fn finish(&mut self, context: &Context, connections: &mut Connections, sends: &Sends) -> bool {
-        if !sends.is_any_unconnected() && !self.is_paused() {
-            let most = self.backlog.min(ACCEPTS_PER_TURN);
-            let accepted = self.accept(context, connections, sends, most);
+    pub fn take_backlog(&mut self, context: &Context, connections: &mut Connections, sends: &mut Sends) -> bool {
+        if !sends.need_listener() && !self.is_paused() {
+            let max = self.backlog.min(PER_TURN);
+            let accepted = self.accept(context, connections, sends, max);
             self.backlog -= accepted;
-            let is_empty = accepted < most && !self.is_paused() && self.over_limit.len() < MOST_OVER_LIMIT;
+            let is_empty = accepted < max && !self.is_paused() && self.over_limit.len() < MOST_OVER_LIMIT;
             if (is_empty || self.backlog == 0)
                 && let Some(listener) = self.listener.take()
             {
@@ -156,11 +153,6 @@ impl Acceptor {
     /// Whether clients cannot be accepted for want of descriptors or memory.
     pub fn is_paused(&self) -> bool {
         self.listener.as_ref().is_some_and(Listener::is_paused)
-    }
-
-    /// Notes that another thread has ended.
-    pub fn thread_ended(&mut self) {
-        self.running -= 1;
     }
 
     /// Tells the other threads to stop. They have no deadline of their own, for they also serve this thread's sends:

@@ -35,7 +35,7 @@ impl BusyPoll {
         timeout: Option<Duration>,
         mut wait: impl FnMut(Option<Duration>) -> Result<usize>,
     ) -> Result<usize> {
-        if self.time.is_zero() || !may_poll {
+        if self.time.is_zero() || !may_poll || timeout == Some(Duration::ZERO) {
             return wait(timeout);
         }
         let start = Instant::now();

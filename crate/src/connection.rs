@@ -4,9 +4,11 @@
 //! message. While it owes something to the peer it does not read, so a client that never reads costs at most one buffer
 //! and is held back by TCP itself.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::mem;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -37,21 +39,24 @@ pub const UNSENT_LIMIT: usize = 64 * 1024 * 1024;
 /// Ticks of the idle clock in one timeout. An idle connection is closed at most one tick late.
 pub const TICKS_PER_TIMEOUT: u32 = 16;
 
+/// More than a socket's buffer can hold.
+const UNKNOWN: u32 = u32::MAX;
+
 /// What a short write left over.
-struct Rest {
+struct Unsent {
     data: Box<[u8]>,
     written: usize,
     shared: Arc<Shared>,
 }
 
-impl Rest {
+impl Unsent {
     fn new(data: &[u8], shared: &Arc<Shared>) -> Self {
         shared.unsent.fetch_add(data.len(), Relaxed);
         Self { data: data.into(), written: 0, shared: Arc::clone(shared) }
     }
 }
 
-impl Drop for Rest {
+impl Drop for Unsent {
     fn drop(&mut self) {
         self.shared.unsent.fetch_sub(self.data.len(), Relaxed);
     }
@@ -72,34 +77,23 @@ pub enum Next {
 
 /// A connection. Idle it is these few bytes in a table and nothing on the heap.
 pub struct Connection {
-    socket: OwnedFd,
+    /// Connected, and non-blocking.
+    pub socket: OwnedFd,
     /// Its peer is a send of the same server.
-    is_own: bool,
+    is_of_send: bool,
     /// The server stops: echoes what has already arrived, then ends.
     is_draining: bool,
     /// The tick of the idle clock at which something last happened.
     last_active: u32,
-    /// What the peer had not acknowledged at the last look, 0 before the first one.
+    /// What the peer had not acknowledged at the last look, [`UNKNOWN`] before the first one.
     unacknowledged: u32,
-    rest: Option<Box<Rest>>,
-}
-
-impl AsFd for Connection {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-impl From<Connection> for OwnedFd {
-    fn from(connection: Connection) -> Self {
-        connection.socket
-    }
+    unsent: Option<Box<Unsent>>,
 }
 
 impl Connection {
     /// A connection over a connected non-blocking stream socket.
-    pub fn new(socket: OwnedFd, is_own: bool) -> Self {
-        Self { socket, is_own, is_draining: false, last_active: 0, unacknowledged: 0, rest: None }
+    pub fn new(socket: OwnedFd, is_of_send: bool) -> Self {
+        Self { socket, is_of_send, is_draining: false, last_active: 0, unacknowledged: UNKNOWN, unsent: None }
     }
 
     /// Does what can be done now. Fails with `EAGAIN` if that is nothing, and with any other error if the connection is
@@ -108,13 +102,13 @@ impl Connection {
     /// The event is not asked what it was. A reset comes as an event under any interest, and the call that meets it says
     /// what it is.
     pub fn advance(&mut self, context: &mut Context) -> Result<Next> {
-        match &mut self.rest {
+        match &mut self.unsent {
             None => self.echo(context),
-            Some(rest) => {
-                let written = write(&self.socket, &rest.data[rest.written..], &context.counters)?;
-                rest.written += written;
-                if rest.written == rest.data.len() {
-                    self.rest = None;
+            Some(unsent) => {
+                let written = write(&self.socket, &unsent.data[unsent.written..], &context.counters)?;
+                unsent.written += written;
+                if unsent.written == unsent.data.len() {
+                    self.unsent = None;
                     return Ok(Next::WaitFor(self.wanted()));
                 }
                 if written == 0 { Err(Error { errno: libc::EAGAIN, syscall: "write" }) } else { Ok(Next::Wait) }
@@ -125,13 +119,13 @@ impl Connection {
     /// Tells the connection that the server stops: it ends when it has echoed what has arrived. That of a send goes on,
     /// and ends with the send.
     pub fn drain(&mut self) {
-        self.is_draining = !self.is_own;
+        self.is_draining = !self.is_of_send;
     }
 
     /// Notes that something has happened at this tick of the idle clock.
     pub fn touch(&mut self, now: u32) {
         self.last_active = now;
-        self.unacknowledged = 0;
+        self.unacknowledged = UNKNOWN;
     }
 
     /// Whether nothing has happened for longer than the timeout.
@@ -139,16 +133,20 @@ impl Connection {
         now.wrapping_sub(self.last_active) > TICKS_PER_TIMEOUT
     }
 
-    /// Whether the peer may have read something since the last look, which counts as activity. The first look at unread
-    /// bytes does not know, so it says yes.
-    pub fn note_progress(&mut self, now: u32) -> bool {
+    /// Notes what the peer has read since the last look, which counts as activity. The first look at unread bytes does
+    /// not know, so it takes them for such. While some are left, acknowledgements tell nothing: they also answer probes.
+    pub fn note_progress(&mut self, now: u32, tick: Duration) {
         // A socket that cannot be asked has nothing left to move.
         let unacknowledged = syscalls::unacknowledged(&self.socket).unwrap_or(0);
-        let has_moved = unacknowledged != self.unacknowledged && unacknowledged != 0;
-        if has_moved {
-            (self.last_active, self.unacknowledged) = (now, unacknowledged);
+        if mem::replace(&mut self.unacknowledged, unacknowledged) == unacknowledged {
+            return;
         }
-        has_moved
+        let since = match unacknowledged {
+            0 => syscalls::since_acknowledgement(&self.socket).unwrap_or(Duration::MAX),
+            _ => Duration::ZERO,
+        };
+        let ticks = since.as_nanos().div_ceil(tick.as_nanos());
+        self.last_active = now.wrapping_sub(u32::try_from(ticks).unwrap_or(u32::MAX));
     }
 
     fn echo(&mut self, context: &mut Context) -> Result<Next> {
@@ -164,7 +162,7 @@ impl Connection {
         let data = &context.buffer[..read];
         let written = write(&self.socket, data, &context.counters)?;
         if written < read {
-            self.rest = Some(Box::new(Rest::new(&data[written..], &context.shared)));
+            self.unsent = Some(Box::new(Unsent::new(&data[written..], &context.shared)));
             return Ok(Next::WaitFor(self.wanted()));
         }
         Ok(Next::Wait)
@@ -172,7 +170,7 @@ impl Connection {
 
     /// What the poller is to wait for.
     pub fn wanted(&self) -> Interest {
-        match (&self.rest, self.is_draining) {
+        match (&self.unsent, self.is_draining) {
             (Some(_), _) => Interest::Writable,
             (None, false) => Interest::Readable,
             // Being writable is what calls a draining connection again at once, to find out whether more has arrived.

@@ -9,11 +9,7 @@ use slab::Slab;
 use crate::connection::{Connection, Next, TICKS_PER_TIMEOUT};
 use crate::context::Context;
 use crate::lingering::Lingering;
-use crate::poller::{Interest, Source};
-
-/// How many connections are closed or drained in one turn of the loop, so that the others have theirs: 15,000 at once
-/// would hold them up for a third of a second.
-const SWEPT_PER_TURN: usize = 256;
+use crate::poller::{Interest, PER_TURN, Source};
 
 /// The connections of one thread.
 pub struct Connections {
@@ -28,8 +24,6 @@ pub struct Connections {
     next_tick: Duration,
     /// The slot at which a sweep goes on.
     sweep: Option<usize>,
-    /// The server stops.
-    is_draining: bool,
 }
 
 impl Connections {
@@ -42,7 +36,6 @@ impl Connections {
             ticks: 0,
             next_tick: Duration::ZERO,
             sweep: None,
-            is_draining: false,
         }
     }
 
@@ -54,12 +47,12 @@ impl Connections {
     /// Serves one more connection, which is counted already.
     pub fn adopt(&mut self, context: &Context, mut connection: Connection) {
         connection.touch(self.ticks);
-        if self.is_draining {
+        if context.is_stopping() {
             connection.drain();
         }
         let interest = connection.wanted();
         let slot = self.table.insert(connection);
-        if context.poller.add(&self.table[slot], Source::Connection(slot), interest).is_err() {
+        if context.poller.add(&self.table[slot].socket, Source::Connection(slot), interest).is_err() {
             // ENOMEM, ENOSPC: it would never be heard of again.
             context.counters.connections.subtract(1);
             context.counters.rejected.add(1);
@@ -78,7 +71,7 @@ impl Connections {
             }
             Ok(Next::Linger) => {
                 let connection = self.remove(context, slot);
-                self.lingering.finish(context, connection.into());
+                self.lingering.linger(context, connection.socket);
             }
             Err(error) if error.would_block() => return false,
             // ECONNRESET, EPIPE, ETIMEDOUT and the like: this connection is over, nothing else is.
@@ -87,60 +80,56 @@ impl Connections {
         true
     }
 
-    /// Whether the server stops.
-    pub fn is_draining(&self) -> bool {
-        self.is_draining
-    }
-
     /// Tells all that the server stops.
     pub fn drain(&mut self) {
-        if !self.is_draining {
-            self.is_draining = true;
-            self.sweep = Some(0);
-        }
+        self.sweep = Some(0);
     }
 
     /// When to call [`Self::run_timers`].
-    pub fn next_timer(&self, now: Duration) -> Option<Duration> {
-        let sweep = self.sweep.map(|_| now);
-        let tick = (self.is_ticking() && !self.table.is_empty()).then_some(self.next_tick);
+    pub fn next_timer(&self, context: &Context) -> Option<Duration> {
+        let sweep = self.sweep.map(|_| context.clock.now());
+        let tick = (self.is_ticking(context) && !self.table.is_empty()).then_some(self.next_tick);
         sweep.or(tick).into_iter().chain(self.lingering.next_look).min()
     }
 
     /// Goes on with a sweep, lets the idle clock tick, and looks at the sockets that linger.
     pub fn run_timers(&mut self, context: &mut Context) {
         // Not one wait later, as a deadline: a sweep serves each connection once more before it closes it.
-        if self.is_ticking() && self.sweep.is_none() && context.clock.now() >= self.next_tick {
+        if self.is_ticking(context) && self.sweep.is_none() && context.clock.now() >= self.next_tick {
             self.ticks = self.ticks.wrapping_add(1);
             self.next_tick = context.clock.after(self.tick);
             self.sweep = Some(0);
         }
         self.continue_sweep(context);
-        self.lingering.run_timers(context, self.is_draining);
+        self.lingering.run_timers(context);
     }
 
-    /// Drains connections, or closes idle ones, as many as one turn has time for.
+    /// Drains connections, or closes idle ones, a part in each turn: 15,000 at once would hold up the others for a third
+    /// of a second.
     fn continue_sweep(&mut self, context: &mut Context) {
         let Some(start) = self.sweep else { return };
         let is_due = |slot: &usize| {
-            self.table.get(*slot).is_some_and(|connection| self.is_draining || connection.is_idle(self.ticks))
+            self.table.get(*slot).is_some_and(|connection| context.is_stopping() || connection.is_idle(self.ticks))
         };
-        let due: Vec<_> = (start..self.table.capacity()).filter(is_due).take(SWEPT_PER_TURN).collect();
-        self.sweep = due.get(SWEPT_PER_TURN - 1).map(|last| last + 1);
+        let due: Vec<_> = (start..self.table.capacity()).filter(is_due).take(PER_TURN).collect();
+        self.sweep = due.get(PER_TURN - 1).map(|last| last + 1);
         for slot in due {
-            if self.is_draining {
+            if context.is_stopping() {
                 self.table[slot].drain();
                 self.wait_for(context, slot, self.table[slot].wanted());
-            } else if !self.ready(context, slot) && !self.table[slot].note_progress(self.ticks) {
-                // Nothing has come in that was not served yet, and the peer has read nothing: being writable comes as an
+            } else if !self.ready(context, slot) {
+                // Nothing has come in that was not served yet. Has the peer read something? Being writable comes as an
                 // event only when a good part of the socket's buffer is free.
-                self.close(context, slot);
+                self.table[slot].note_progress(self.ticks, self.tick);
+                if self.table[slot].is_idle(self.ticks) {
+                    self.close(context, slot);
+                }
             }
         }
     }
 
     fn wait_for(&mut self, context: &Context, slot: usize, interest: Interest) {
-        if context.poller.modify(&self.table[slot], Source::Connection(slot), interest).is_err() {
+        if context.poller.modify(&self.table[slot].socket, Source::Connection(slot), interest).is_err() {
             // It would never be heard of again.
             self.close(context, slot);
         }
@@ -155,11 +144,11 @@ impl Connections {
 
     fn remove(&mut self, context: &Context, slot: usize) -> Connection {
         let connection = self.table.remove(slot);
-        context.poller.remove(&connection);
+        context.poller.remove(&connection.socket);
         connection
     }
 
-    fn is_ticking(&self) -> bool {
-        !self.tick.is_zero() && !self.is_draining
+    fn is_ticking(&self, context: &Context) -> bool {
+        !self.tick.is_zero() && !context.is_stopping()
     }
 }

@@ -2,6 +2,7 @@
 //! counters.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::connection::READ_SIZE;
@@ -19,6 +20,8 @@ pub struct Context {
     pub buffer: Box<[u8]>,
     /// How much of it one read may fill in this turn of the loop.
     pub read_size: usize,
+    /// The server stops: what is not over at this moment is cut off.
+    pub stop: Option<Duration>,
     /// The thread's own counters.
     pub counters: Arc<Counters>,
     /// What it shares with the other threads.
@@ -33,8 +36,14 @@ impl Context {
             clock: Clock::default(),
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
             read_size: READ_SIZE,
+            stop: None,
             counters: Arc::clone(&shared.counters[thread]),
             shared: Arc::clone(shared),
         })
+    }
+
+    /// Whether the server stops.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_some()
     }
 }

@@ -1,6 +1,6 @@
 //! What a failed system call leaves behind: which call it was, and why it failed.
 
-use std::{fmt, io};
+use std::io;
 
 /// The result of a system call.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -29,11 +29,3 @@ impl Error {
         self.errno == libc::EAGAIN
     }
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.syscall, io::Error::from_raw_os_error(self.errno))
-    }
-}
-
-impl std::error::Error for Error {}

@@ -4,6 +4,7 @@
 //! events of one wait are served, only a descriptor's own event may close it. So no event can meet a slot that was
 //! given up and taken again in between.
 
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,10 +14,9 @@ use crate::busy_poll::BusyPoll;
 use crate::connection::read_size;
 use crate::connections::Connections;
 use crate::context::Context;
-use crate::exchange::Request;
 use crate::mailbox::{CatchUp, Command, Inbox};
-use crate::poller::Source;
-use crate::sends::{Sends, Settled};
+use crate::poller::{PER_TURN, Source};
+use crate::sends::{Request, Sends, Settled};
 
 /// How long to wait after an error of `epoll_wait(2)` that ought not to exist, so that it cannot make the loop spin.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(10);
@@ -42,8 +42,6 @@ pub struct EventLoop {
     busy_poll: BusyPoll,
     /// To be dropped when all that was ready when it came has been served, after so many more turns at most.
     catching_up: Option<(Arc<CatchUp>, u32)>,
-    /// When a stop cuts off what is left.
-    stop: Option<Duration>,
 }
 
 impl EventLoop {
@@ -57,7 +55,6 @@ impl EventLoop {
             sends,
             acceptor,
             catching_up: None,
-            stop: None,
         }
     }
 
@@ -77,10 +74,11 @@ impl EventLoop {
             if let Some(acceptor) = &mut self.acceptor {
                 acceptor.decide(&mut self.context, &mut self.connections);
             }
-            if is_over {
+            // A panic on another thread says better than this why they are lost.
+            if is_over && self.context.shared.panic.get().is_none() {
                 self.sends.cancel_all(&self.context);
             }
-            let settled = self.sends.take_settled();
+            let settled = mem::take(&mut self.sends.settled);
             if !settled.is_empty() {
                 on_settled(settled);
             }
@@ -105,6 +103,8 @@ impl EventLoop {
         waited.unwrap_or_else(|error| {
             if error.errno != libc::EINTR {
                 thread::sleep(POLL_ERROR_PAUSE);
+                // If it goes on failing, no event tells of a stop.
+                self.carry_out_commands();
             }
             0
         })
@@ -127,7 +127,7 @@ impl EventLoop {
         if has_clients && let Some(acceptor) = &mut self.acceptor {
             // As many as other events: a burst of connections does not hold up those that are open, nor they the burst.
             // To go on until accept says EAGAIN would cost a call per connection.
-            acceptor.accept(&self.context, &mut self.connections, &self.sends, events);
+            acceptor.accept(&self.context, &mut self.connections, &mut self.sends, events);
         }
         if has_commands {
             // Caught up when a turn brought no input: the end of a connection comes after its last message, so one turn
@@ -147,10 +147,10 @@ impl EventLoop {
                     let deadline = self.context.clock.deadline(Instant::now(), timeout);
                     self.sends.push(Request { id, data, deadline });
                 }
-                Command::Cancel(id) => self.sends.cancel(&self.context, id),
+                Command::Cancel(id) => self.sends.give_up(&self.context, id, libc::ECANCELED),
                 Command::Adopt(connection) => self.connections.adopt(&self.context, connection),
                 Command::CatchUp(catch_up) => self.catching_up = Some((catch_up, CATCH_UP_TURNS)),
-                Command::ThreadEnded => self.acceptor.iter_mut().for_each(Acceptor::thread_ended),
+                Command::ThreadEnded => self.acceptor.iter_mut().for_each(|acceptor| acceptor.running -= 1),
                 Command::Stop(timeout) => self.begin_stop(timeout),
             }
         }
@@ -162,36 +162,43 @@ impl EventLoop {
 
     fn next_timer(&self) -> Option<Duration> {
         let clock = &self.context.clock;
-        let stop = self.stop.map(|deadline| clock.toward(deadline));
+        let stop = self.context.stop.map(|deadline| clock.toward(deadline));
         let pause = self.acceptor.as_ref().and_then(|acceptor| acceptor.next_timer(clock));
-        [stop, pause, self.sends.next_timer(clock), self.connections.next_timer(clock.now())]
-            .into_iter()
-            .flatten()
-            .min()
+        let connections = self.connections.next_timer(&self.context);
+        [stop, pause, self.sends.next_timer(clock), connections].into_iter().flatten().min()
     }
 
     fn run_timers(&mut self) {
         self.connections.run_timers(&mut self.context);
-        self.sends.run_timers(&self.context);
+        self.sends.run_timers(&mut self.context);
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.run_timers(&self.context);
         }
     }
 
-    /// Puts sends on the wire, and accepts after each: 64 at once could take every descriptor that is left, and none for
-    /// the server's side of them.
+    /// Puts sends on the wire, each when the one before is accepted: many at once could take every descriptor that is left,
+    /// and none for the server's side of them.
     fn start_sends(&mut self) {
         let Some(acceptor) = &mut self.acceptor else { return };
-        while !acceptor.is_paused() && self.sends.start_next(&mut self.context) {
-            acceptor.accept(&self.context, &mut self.connections, &self.sends, 1);
+        for _ in 0..PER_TURN {
+            let has_begun = if self.sends.is_any_unaccepted() {
+                acceptor.accept(&self.context, &mut self.connections, &mut self.sends, 1) > 0
+            } else {
+                !acceptor.is_paused() && self.sends.start_next(&mut self.context)
+            };
+            if !has_begun {
+                return;
+            }
         }
     }
 
     /// Begins a stop, or shortens it. Connections end from now on, those of the sends with their sends.
     fn begin_stop(&mut self, timeout: Duration) {
         let deadline = self.context.clock.deadline(Instant::now(), timeout);
-        self.stop = Some(self.stop.map_or(deadline, |before| before.min(deadline)));
-        self.connections.drain();
+        if !self.context.is_stopping() {
+            self.connections.drain();
+        }
+        self.context.stop = Some(self.context.stop.map_or(deadline, |before| before.min(deadline)));
         if let Some(acceptor) = &self.acceptor {
             acceptor.stop_others();
         }
@@ -199,9 +206,9 @@ impl EventLoop {
 
     /// Goes on with a stop, if there is one; true at its end. The first thread ends last.
     fn advance_stop(&mut self) -> bool {
-        let Some(deadline) = self.stop else { return false };
+        let Some(deadline) = self.context.stop else { return false };
         let has_accepted = match &mut self.acceptor {
-            Some(acceptor) => acceptor.finish(&self.context, &mut self.connections, &self.sends),
+            Some(acceptor) => acceptor.take_backlog(&self.context, &mut self.connections, &mut self.sends),
             None => true,
         };
         let is_done = has_accepted && self.sends.is_empty() && self.connections.is_empty();

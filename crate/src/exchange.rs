@@ -2,22 +2,11 @@
 //! end, close.
 
 use std::net::SocketAddrV4;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::os::fd::OwnedFd;
 
 use crate::error::{Error, Result};
 use crate::poller::Interest;
 use crate::syscalls;
-
-/// What a caller wants sent.
-pub struct Request {
-    /// Names the send in what is said of it later. The caller sees to it that no two have the same.
-    pub id: u64,
-    /// What to write. May be empty: that is a connection without a byte.
-    pub data: Vec<u8>,
-    /// When to give it up, on the clock of the thread.
-    pub deadline: Duration,
-}
 
 /// How far an exchange is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,11 +18,12 @@ enum Stage {
 
 /// A send on its way.
 pub struct Exchange {
-    /// What is sent.
-    pub request: Request,
-    socket: OwnedFd,
+    /// Set up by [`Self::open`].
+    pub socket: OwnedFd,
     /// Its own address, which the server sees as the peer's.
     pub address: SocketAddrV4,
+    /// The server has taken its connection from the backlog.
+    pub is_accepted: bool,
     to: SocketAddrV4,
     stage: Stage,
     /// What the poller waits for on its behalf; nothing before it is registered.
@@ -43,33 +33,22 @@ pub struct Exchange {
     pub received: Vec<u8>,
 }
 
-impl AsFd for Exchange {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
 impl Exchange {
-    /// Opens a socket and starts to connect. Fails as socket(2), setsockopt(2), connect(2) and getsockname(2) do; then
-    /// the request comes back, and can be tried again.
-    pub fn open(request: Request, to: SocketAddrV4) -> std::result::Result<Self, (Error, Request)> {
-        match connect(to) {
-            Ok((socket, address, is_connected)) => Ok(Self {
-                // What comes back is as long as what is sent.
-                received: Vec::with_capacity(request.data.len()),
-                request,
-                socket,
-                address,
-                to,
-                stage: if is_connected { Stage::Writing } else { Stage::Connecting },
-                interest: None,
-                written: 0,
-            }),
-            Err(error) => Err((error, request)),
-        }
+    /// Opens a socket and starts to connect, for so many bytes. Fails as socket(2), setsockopt(2), connect(2) and
+    /// getsockname(2) do.
+    pub fn open(to: SocketAddrV4, length: usize) -> Result<Self> {
+        let socket = syscalls::socket()?;
+        // Without it the client's port could not be listened on until its TIME_WAIT is over.
+        syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+        // On loopback the handshake is over when connect(2) returns.
+        let stage = if syscalls::connect(&socket, to)? { Stage::Writing } else { Stage::Connecting };
+        let address = syscalls::getsockname(&socket)?;
+        // What comes back is as long as what is sent.
+        let received = Vec::with_capacity(length);
+        Ok(Self { socket, address, is_accepted: false, to, stage, interest: None, written: 0, received })
     }
 
-    /// Whether the server cannot know of it yet.
+    /// Whether the handshake is not over.
     pub fn is_connecting(&self) -> bool {
         self.stage == Stage::Connecting
     }
@@ -83,12 +62,12 @@ impl Exchange {
         }
     }
 
-    /// Does what can be done now: to be called after every event, and harmless without one. True when it is over, and all
-    /// that came back is in [`Self::received`].
-    pub fn advance(&mut self, buffer: &mut [u8]) -> Result<bool> {
+    /// Does what can be done now to send `data`: to be called after every event, and harmless without one. True when it is
+    /// over, and all that came back is in [`Self::received`].
+    pub fn advance(&mut self, data: &[u8], buffer: &mut [u8]) -> Result<bool> {
         let is_over = match self.stage {
-            Stage::Connecting => self.finish_connecting(buffer),
-            Stage::Writing => self.write_and_read(buffer),
+            Stage::Connecting => self.finish_connecting(data, buffer),
+            Stage::Writing => self.write_and_read(data, buffer),
             Stage::Reading => self.read(buffer),
         };
         is_over.or_else(|error| if error.would_block() { Ok(false) } else { Err(error) })
@@ -106,21 +85,22 @@ impl Exchange {
     /// Makes the coming close a RST, so that the server drops what it has of an exchange that is given up.
     pub fn abort(&self) {
         // A failure leaves an ordinary close.
-        let _ = syscalls::set_linger_zero(&self.socket);
+        let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+        let _ = syscalls::setsockopt(&self.socket, libc::SOL_SOCKET, libc::SO_LINGER, at_once);
     }
 
-    fn finish_connecting(&mut self, buffer: &mut [u8]) -> Result<bool> {
+    fn finish_connecting(&mut self, data: &[u8], buffer: &mut [u8]) -> Result<bool> {
         if !syscalls::connect(&self.socket, self.to)? {
             return Ok(false);
         }
         self.stage = Stage::Writing;
-        self.write_and_read(buffer)
+        self.write_and_read(data, buffer)
     }
 
     /// Reads between writes: a server that echoes while we only write would fill both sockets' buffers, and both would
     /// wait for the other.
-    fn write_and_read(&mut self, buffer: &mut [u8]) -> Result<bool> {
-        match syscalls::write(&self.socket, &self.request.data[self.written..]) {
+    fn write_and_read(&mut self, data: &[u8], buffer: &mut [u8]) -> Result<bool> {
+        match syscalls::write(&self.socket, &data[self.written..]) {
             Err(error) if error.would_block() => {}
             // The server has ended the connection, and takes no more. What it wrote before is still to be read.
             Err(Error { errno: libc::EPIPE, .. }) => {
@@ -129,7 +109,7 @@ impl Exchange {
             }
             result => self.written += result?,
         }
-        if self.written < self.request.data.len() {
+        if self.written < data.len() {
             return self.read(buffer);
         }
         syscalls::shutdown_write(&self.socket)?;
@@ -143,15 +123,4 @@ impl Exchange {
         self.received.extend_from_slice(&buffer[..read]);
         Ok(read == 0)
     }
-}
-
-/// A socket that connects, its address, and whether it is connected already: on loopback the handshake is over when
-/// connect(2) returns.
-fn connect(to: SocketAddrV4) -> Result<(OwnedFd, SocketAddrV4, bool)> {
-    let socket = syscalls::socket()?;
-    // Without it the client's port could not be listened on until its TIME_WAIT is over.
-    syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
-    let is_connected = syscalls::connect(&socket, to)?;
-    let address = syscalls::getsockname(&socket)?;
-    Ok((socket, address, is_connected))
 }

@@ -34,7 +34,7 @@ use napi_derive::napi;
 
 use crate::error::Error;
 use crate::sends::Settled;
-use crate::server::{Config, Event, Server};
+use crate::server::{Config, Report, Server};
 
 /// What `start` is told. Times are in milliseconds.
 #[napi(object)]
@@ -87,117 +87,104 @@ pub struct Stats {
     pub rejected_connections: f64,
 }
 
-/// A server that can be started and stopped, once.
+/// A server that listens, and what is left of it after its end.
 #[napi]
-#[derive(Default)]
 pub struct NativeServer {
-    server: Option<Server>,
+    server: Server,
+}
+
+/// Listens. Returns the server, or what failed.
+///
+/// `on_report` hears of sends that are over, each with its id and what came back, or why nothing did; with `true` of the
+/// server's end, and then with the message of the panic, if one ended it. It is held until then, and with it whatever it
+/// refers to: a server that listens is not garbage. It does not keep the process alive. Throws Node-API's own errors if
+/// the environment is shutting down.
+#[napi(catch_unwind)]
+#[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
+#[allow(clippy::type_complexity, reason = "TypeScript's declarations know no aliases of tuples")]
+pub fn start(
+    options: StartOptions,
+    on_report: Function<FnArgs<(Vec<(f64, Outcome)>, bool, Option<String>)>, ()>,
+) -> napi::Result<Either<NativeServer, Failure>> {
+    let Ok(ip) = options.host.parse::<Ipv4Addr>() else {
+        return Ok(Either::B(Error { errno: libc::EINVAL, syscall: "bind" }.into()));
+    };
+    let config = Config {
+        address: SocketAddrV4::new(ip, options.port),
+        backlog: options.backlog,
+        max_connections: options.max_connections as usize,
+        idle_timeout: Duration::from_millis(options.idle_timeout.into()),
+        busy_poll: Duration::from_micros(options.busy_poll.into()),
+        threads: NonZeroUsize::new(options.threads as usize).unwrap_or(NonZeroUsize::MIN),
+    };
+    let on_report = on_report
+        .build_threadsafe_function::<Report>()
+        .weak::<true>()
+        .callee_handled::<false>()
+        .build_callback(|context| Ok(FnArgs::from(to_arguments(context.value))))?;
+    let started = Server::start(&config, move |report| {
+        // A refusal says that the environment is gone, and with it everyone who could be told.
+        on_report.call(report, ThreadsafeFunctionCallMode::NonBlocking);
+    });
+    Ok(started.map_or_else(|error| Either::B(error.into()), |server| Either::A(NativeServer { server })))
 }
 
 #[napi]
 impl NativeServer {
-    /// A server that does not listen yet.
-    #[napi(constructor, catch_unwind)]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Listens, and returns the port, or what failed.
-    ///
-    /// `on_report` hears of sends that are over, each with its id and what came back, or why nothing did; with `true`
-    /// of the server's end. It is held until then, and with it whatever it refers to: a server that listens is not
-    /// garbage. It does not keep the process alive. Throws Node-API's own errors if the environment is shutting down.
-    #[napi(catch_unwind)]
-    #[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
-    #[allow(clippy::type_complexity, reason = "TypeScript's declarations know no aliases of tuples")]
-    pub fn start(
-        &mut self,
-        options: StartOptions,
-        on_report: Function<FnArgs<(Vec<(f64, Outcome)>, bool)>, ()>,
-    ) -> napi::Result<Either<u16, Failure>> {
-        let Ok(ip) = options.host.parse::<Ipv4Addr>() else {
-            return Ok(Either::B(Error { errno: libc::EINVAL, syscall: "bind" }.into()));
-        };
-        let config = Config {
-            address: SocketAddrV4::new(ip, options.port),
-            backlog: options.backlog,
-            max_connections: options.max_connections as usize,
-            idle_timeout: Duration::from_millis(options.idle_timeout.into()),
-            busy_poll: Duration::from_micros(options.busy_poll.into()),
-            threads: NonZeroUsize::new(options.threads as usize).unwrap_or(NonZeroUsize::MIN),
-        };
-        let report = on_report
-            .build_threadsafe_function::<Event>()
-            .weak::<true>()
-            .callee_handled::<false>()
-            .build_callback(|context| Ok(FnArgs::from(to_report(context.value))))?;
-        let started = Server::start(&config, move |event| {
-            // A refusal says that the environment is gone, and with it everyone who could be told.
-            report.call(event, ThreadsafeFunctionCallMode::NonBlocking);
-        });
-        Ok(match started {
-            Ok(server) => {
-                let port = server.address().port();
-                self.server = Some(server);
-                Either::A(port)
-            }
-            Err(error) => Either::B(error.into()),
-        })
+    /// The port it is listening on.
+    #[napi(getter, catch_unwind)]
+    pub fn port(&self) -> u16 {
+        self.server.address.port()
     }
 
     /// Begins a send; false if the server has ended.
     #[napi(catch_unwind)]
     pub fn send(&self, id: i64, data: &[u8], timeout: u32) -> bool {
-        let timeout = Duration::from_millis(timeout.into());
-        self.server.as_ref().is_some_and(|server| server.send(id.unsigned_abs(), data.to_vec(), timeout))
+        self.server.send(id.unsigned_abs(), data.to_vec(), Duration::from_millis(timeout.into()))
     }
 
     /// Gives up a send.
     #[napi(catch_unwind)]
     pub fn cancel(&self, id: i64) {
-        if let Some(server) = &self.server {
-            server.cancel(id.unsigned_abs());
-        }
+        self.server.cancel(id.unsigned_abs());
     }
 
     /// Begins to stop. The report with `true` says when it is over.
     #[napi(catch_unwind)]
     pub fn stop(&self, timeout: u32) {
-        if let Some(server) = &self.server {
-            server.stop(Duration::from_millis(timeout.into()));
-        }
+        self.server.stop(Duration::from_millis(timeout.into()));
     }
 
     /// Gives back the thread and the descriptors of a server that has reported its end, without waiting for a garbage
     /// collection. Only `stats` is left.
     #[napi(catch_unwind)]
     pub fn release(&mut self) {
-        if let Some(server) = &mut self.server {
-            server.release();
-        }
+        self.server.release();
     }
 
-    /// The counters, before the start all zero. Throws the message of the panic that ended the server.
+    /// The counters.
     #[napi(catch_unwind)]
-    pub fn stats(&self) -> napi::Result<Stats> {
-        let stats = self.server.as_ref().map_or_else(|| Ok(crate::shared::Stats::default()), Server::stats);
-        // 2^53 bytes are eleven days at 10 GB/s; a JavaScript number is exact up to there.
-        #[expect(clippy::cast_precision_loss)]
-        stats.map_err(napi::Error::from_reason).map(|stats| Stats {
+    #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53: those are eleven days at 10 GB/s")]
+    pub fn stats(&self) -> Stats {
+        let stats = self.server.stats();
+        Stats {
             total_connections: stats.total_connections as f64,
             total_bytes: stats.total_bytes as f64,
             active_connections: stats.active_connections as f64,
             rejected_connections: stats.rejected_connections as f64,
-        })
+        }
     }
 }
 
-fn to_report(event: Event) -> (Vec<(f64, Outcome)>, bool) {
-    let Event::Settled(settled) = event else { return (Vec::new(), true) };
+fn to_arguments(report: Report) -> (Vec<(f64, Outcome)>, bool, Option<String>) {
+    let settled = match report {
+        Report::Settled(settled) => settled,
+        Report::Ended(failure) => return (Vec::new(), true, failure),
+    };
     let outcome = |send: Settled| {
         // Ids are counted up from 0 in JavaScript: they came from there, and fit.
         #[expect(clippy::cast_precision_loss)]
         (send.id as f64, send.result.map_or_else(|error| Either::B(error.into()), |data| Either::A(data.into())))
     };
-    (settled.into_iter().map(outcome).collect(), false)
+    (settled.into_iter().map(outcome).collect(), false, None)
 }

@@ -10,26 +10,22 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::context::Context;
-use crate::poller::{Interest, Source};
+use crate::poller::{Interest, PER_TURN, Source};
 use crate::syscalls;
 
 /// How long a client that is turned away may take to read its end.
 const TIME: Duration = Duration::from_secs(1);
 
-/// How many sockets may linger at once of those that were turned away: each holds a descriptor.
-const MOST_TURNED_AWAY: usize = 256;
+/// While so many sockets linger, those that are turned away do not: each holds a descriptor.
+const MOST: usize = 256;
 
 /// How often to look whether the peers have acknowledged everything: the kernel has no event for it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-
-/// How many sockets to close in one turn of the loop, so that other connections have theirs.
-const CLOSES_PER_TURN: usize = 256;
 
 /// The sockets of one thread that are about to be closed.
 #[derive(Default)]
 pub struct Lingering {
     sockets: Slab<Ending>,
-    turned_away: usize,
     /// When to call [`Self::run_timers`] next, while there is anything to look at.
     pub next_look: Option<Duration>,
 }
@@ -47,7 +43,7 @@ impl Lingering {
     }
 
     /// Closes a drained connection as soon as its peer has acknowledged everything, or has ended its side.
-    pub fn finish(&mut self, context: &Context, socket: OwnedFd) {
+    pub fn linger(&mut self, context: &Context, socket: OwnedFd) {
         if syscalls::unacknowledged(&socket).is_ok_and(|count| count > 0) {
             self.add(context, Ending { socket, turned_away_until: None });
         } else {
@@ -59,8 +55,7 @@ impl Lingering {
     /// only the peer's end, or the time, closes it.
     pub fn turn_away(&mut self, context: &mut Context, socket: OwnedFd) {
         context.counters.rejected.add(1);
-        if self.turned_away < MOST_TURNED_AWAY {
-            self.turned_away += 1;
+        if self.sockets.len() < MOST {
             self.add(context, Ending { socket, turned_away_until: Some(context.clock.after(TIME)) });
         } else {
             // Whatever the two say, the socket is closed next.
@@ -93,19 +88,19 @@ impl Lingering {
 
     /// Looks which sockets are done, and closes them. While the server stops nobody waits for the ends of clients that
     /// were turned away.
-    pub fn run_timers(&mut self, context: &mut Context, is_stopping: bool) {
+    pub fn run_timers(&mut self, context: &mut Context) {
         let has_passed = |moment| context.clock.has_passed(moment);
         if !self.next_look.is_some_and(has_passed) {
             return;
         }
         let is_done = |ending: &Ending| {
             ending.turned_away_until.is_some_and(has_passed)
-                || ((ending.turned_away_until.is_none() || is_stopping)
+                || ((ending.turned_away_until.is_none() || context.is_stopping())
                     && syscalls::unacknowledged(&ending.socket).unwrap_or(0) == 0)
         };
         let done = self.sockets.iter().filter_map(|(slot, ending)| is_done(ending).then_some(slot));
-        let done: Vec<_> = done.take(CLOSES_PER_TURN).collect();
-        let pause = if done.len() < CLOSES_PER_TURN { LOOK_INTERVAL } else { Duration::ZERO };
+        let done: Vec<_> = done.take(PER_TURN).collect();
+        let pause = if done.len() < PER_TURN { LOOK_INTERVAL } else { Duration::ZERO };
         for slot in done {
             // What has arrived meanwhile is read, so that closing sends no RST.
             self.ready(context, slot);
@@ -118,9 +113,7 @@ impl Lingering {
         let Some(ending) = self.sockets.try_remove(slot) else { return };
         context.poller.remove(&ending.socket);
         // Counted before it is closed, or a client that saw the end would find it still open.
-        if ending.turned_away_until.is_some() {
-            self.turned_away -= 1;
-        } else {
+        if ending.turned_away_until.is_none() {
             context.shared.open.fetch_sub(1, Relaxed);
         }
     }

@@ -40,8 +40,13 @@ impl Listener {
         syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
         syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_OOBINLINE, 1)?;
         syscalls::bind(&socket, address)?;
-        syscalls::listen(&socket, backlog)?;
         let address = syscalls::getsockname(&socket)?;
+        // bind(2) takes broadcast and multicast addresses, too, but nobody can connect to them. At others the attempt is
+        // refused, for nobody listens yet.
+        if let Err(Error { errno: libc::ENETUNREACH, .. }) = syscalls::connect(syscalls::socket()?, address) {
+            return Err(Error { errno: libc::EADDRNOTAVAIL, syscall: "bind" });
+        }
+        syscalls::listen(&socket, backlog)?;
         Ok((Self { socket, paused_until: None }, address))
     }
 
@@ -60,14 +65,18 @@ impl Listener {
             match syscalls::accept(&self.socket) {
                 Ok(accepted) => return Some(accepted),
                 Err(Error { errno: libc::EAGAIN, .. }) => return None,
-                // The clients wait in the backlog.
-                Err(Error { errno: libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM, .. }) => break,
+                // Said also where no client waits.
+                Err(Error { errno: libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM, .. }) => {
+                    if syscalls::is_readable(&self.socket).is_ok_and(|is_readable| !is_readable) {
+                        return None;
+                    }
+                    break;
+                }
                 // ECONNABORTED, EPERM and the like (accept(2)): the connection is gone. There may be others behind it.
                 Err(_) => {}
             }
         }
-        // A failure leaves the loop spinning for a while.
-        let _ = context.poller.modify(&self.socket, Source::Listener, Interest::None);
+        context.poller.remove(&self.socket);
         self.paused_until = Some(context.clock.after(PAUSE));
         None
     }
@@ -79,7 +88,9 @@ impl Listener {
 
     /// Ends the pause. If that fails it goes on.
     pub fn resume(&mut self, context: &Context) {
-        let resumed = context.poller.modify(&self.socket, Source::Listener, Interest::Readable);
+        // In case it was not removed: then it could not be added.
+        context.poller.remove(&self.socket);
+        let resumed = self.register(&context.poller);
         self.paused_until = resumed.err().map(|_| context.clock.after(PAUSE));
     }
 

@@ -28,15 +28,14 @@ pub enum Source {
 const SLOT_BITS: u32 = 32;
 const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 
-/// How many events one wait takes. What does not fit stays ready for the next one.
-const EVENTS: usize = 256;
+/// How many events one wait takes; what does not fit stays ready for the next one. Of anything else, too, one turn of the
+/// loop does so much at most, so that every connection has its turn.
+pub const PER_TURN: usize = 256;
 
 /// What to wait for. Errors and hang-ups are always reported (`epoll_ctl(2)`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]
 pub enum Interest {
-    /// Nothing.
-    None = 0,
     /// Input, or its end.
     Readable = libc::EPOLLIN.cast_unsigned(),
     /// Room for output.
@@ -62,13 +61,13 @@ fn event(source: Source, interest: Interest) -> epoll_event {
 /// events about it would wake the loop without end, under a source that may be something else by then.
 pub struct Poller {
     epoll: OwnedFd,
-    events: Box<[epoll_event; EVENTS]>,
+    events: Box<[epoll_event; PER_TURN]>,
 }
 
 impl Poller {
     /// A poller that waits for nothing yet.
     pub fn new() -> Result<Self> {
-        Ok(Self { epoll: syscalls::epoll_create()?, events: Box::new([epoll_event { events: 0, u64: 0 }; EVENTS]) })
+        Ok(Self { epoll: syscalls::epoll_create()?, events: Box::new([epoll_event { events: 0, u64: 0 }; PER_TURN]) })
     }
 
     /// Starts to wait for a descriptor. Fails with `ENOMEM` or `ENOSPC`.
@@ -84,11 +83,11 @@ impl Poller {
     /// Stops waiting for a descriptor. Nothing happens if it is not registered.
     pub fn remove(&self, fd: impl AsFd) {
         // ENOENT alone can come: it is not there.
-        let _ = syscalls::epoll_ctl(&self.epoll, libc::EPOLL_CTL_DEL, fd, event(Source::Waker, Interest::None));
+        let _ = syscalls::epoll_ctl(&self.epoll, libc::EPOLL_CTL_DEL, fd, event(Source::Waker, Interest::Readable));
     }
 
     /// Sleeps until something is ready or the time is over (`None`: without end), and says how many events came. Fails
-    /// with `EINTR` when a stop signal or a debugger stops the thread.
+    /// with `EINTR` when SIGSTOP or a debugger stops the thread.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<usize> {
         syscalls::epoll_wait(&self.epoll, &mut self.events[..], timeout.map_or(-1, milliseconds))
     }

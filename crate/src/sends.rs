@@ -9,7 +9,7 @@ use slab::Slab;
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::exchange::{Exchange, Request};
+use crate::exchange::Exchange;
 use crate::poller::Source;
 
 /// How many sends are on the wire at once. More is slower, not faster: 13,900 per second at 8, 13,200 at 512.
@@ -18,6 +18,16 @@ pub const MAX_IN_FLIGHT: usize = 64;
 /// How long to wait when all client ports are taken (`EADDRNOTAVAIL`; a closed one is reusable after a second), or all
 /// descriptors.
 const RETRY: Duration = Duration::from_millis(10);
+
+/// What a caller wants sent.
+pub struct Request {
+    /// Names the send in what is said of it later. The caller sees to it that no two have the same.
+    pub id: u64,
+    /// What to write. May be empty: that is a connection without a byte.
+    pub data: Vec<u8>,
+    /// When to give it up, on the clock of the thread.
+    pub deadline: Duration,
+}
 
 /// A send that is over.
 #[derive(Debug)]
@@ -33,11 +43,12 @@ pub struct Sends {
     destination: SocketAddrV4,
     /// By id: ids grow, so the oldest is first, and any is found when it is given up.
     queued: BTreeMap<u64, Request>,
-    in_flight: Slab<Exchange>,
+    in_flight: Slab<(Request, Exchange)>,
     deadlines: BTreeSet<(Duration, u64)>,
     /// There was no client port or no descriptor: no new attempt before this moment.
     paused_until: Option<Duration>,
-    settled: Vec<Settled>,
+    /// The sends that are over, each once, for the event loop to take.
+    pub settled: Vec<Settled>,
 }
 
 impl Sends {
@@ -65,12 +76,12 @@ impl Sends {
             return false;
         }
         let Some((_, request)) = self.queued.pop_first() else { return false };
-        match Exchange::open(request, self.destination) {
+        match Exchange::open(self.destination, request.data.len()) {
             Ok(exchange) => {
-                let slot = self.in_flight.insert(exchange);
+                let slot = self.in_flight.insert((request, exchange));
                 self.ready(context, slot);
             }
-            Err((error, request)) => self.retry_or_fail(context, error, request),
+            Err(error) => self.retry_or_fail(context, error, request),
         }
         true
     }
@@ -92,8 +103,8 @@ impl Sends {
 
     /// Goes on with a send about which an event came.
     pub fn ready(&mut self, context: &mut Context, slot: usize) {
-        let Some(exchange) = self.in_flight.get_mut(slot) else { return };
-        match exchange.advance(&mut context.buffer[..context.read_size]) {
+        let Some((request, exchange)) = self.in_flight.get_mut(slot) else { return };
+        match exchange.advance(&request.data, &mut context.buffer[..context.read_size]) {
             Ok(false) => self.wait_for_event(context, slot),
             Ok(true) => {
                 let received = std::mem::take(&mut exchange.received);
@@ -108,37 +119,36 @@ impl Sends {
     }
 
     fn wait_for_event(&mut self, context: &Context, slot: usize) {
-        let exchange = &mut self.in_flight[slot];
+        let (_, exchange) = &mut self.in_flight[slot];
         let (source, interest) = (Source::Exchange(slot), exchange.wanted());
         let registered = match exchange.interest.replace(interest) {
             Some(before) if before == interest => Ok(()),
-            Some(_) => context.poller.modify(&*exchange, source, interest),
-            None => context.poller.add(&*exchange, source, interest),
+            Some(_) => context.poller.modify(&exchange.socket, source, interest),
+            None => context.poller.add(&exchange.socket, source, interest),
         };
         if let Err(error) = registered {
             self.finish(context, slot, Err(error));
         }
     }
 
-    /// Gives up a send, if it is not over yet.
-    pub fn cancel(&mut self, context: &Context, id: u64) {
-        self.give_up(context, id, libc::ECANCELED);
-    }
-
     /// Gives up all sends.
     pub fn cancel_all(&mut self, context: &Context) {
         for (_, id) in std::mem::take(&mut self.deadlines) {
-            self.cancel(context, id);
+            self.give_up(context, id, libc::ECANCELED);
         }
     }
 
     /// Gives up the sends whose deadline has passed, and ends a pause that is over.
-    pub fn run_timers(&mut self, context: &Context) {
+    pub fn run_timers(&mut self, context: &mut Context) {
         self.paused_until = self.paused_until.filter(|until| !context.clock.has_passed(*until));
         while let Some(&(deadline, id)) = self.deadlines.first()
             && context.clock.has_passed(deadline)
         {
             self.deadlines.pop_first();
+            if let Some(slot) = self.slot(id) {
+                // Its answer may be here: where many are ready, one wait does not report all.
+                self.ready(context, slot);
+            }
             self.give_up(context, id, libc::ETIMEDOUT);
         }
     }
@@ -155,26 +165,27 @@ impl Sends {
     }
 
     /// Whether a send still needs the listener.
-    pub fn is_any_unconnected(&self) -> bool {
-        !self.queued.is_empty() || self.in_flight.iter().any(|(_, exchange)| exchange.is_connecting())
+    pub fn need_listener(&self) -> bool {
+        !self.queued.is_empty() || self.is_any_unaccepted()
     }
 
-    /// Whether a connection of the server with this peer is that of a send.
-    pub fn is_own(&self, peer: SocketAddrV4) -> bool {
-        self.in_flight.iter().any(|(_, exchange)| exchange.address == peer)
+    /// Whether the server has not yet accepted the connection of a send.
+    pub fn is_any_unaccepted(&self) -> bool {
+        self.in_flight.iter().any(|(_, (_, exchange))| !exchange.is_accepted)
     }
 
-    /// The sends that are over, each once.
-    pub fn take_settled(&mut self) -> Vec<Settled> {
-        std::mem::take(&mut self.settled)
+    /// Notes that the server has accepted a connection with this peer; true if it is that of a send.
+    pub fn note_accepted(&mut self, peer: SocketAddrV4) -> bool {
+        let exchange = self.in_flight.iter_mut().find(|(_, (_, exchange))| exchange.address == peer);
+        exchange.map(|(_, (_, exchange))| exchange.is_accepted = true).is_some()
     }
 
-    /// Ends a send before its time, with the system call it was waiting in.
-    fn give_up(&mut self, context: &Context, id: u64, errno: i32) {
+    /// Ends a send before its time, if it is not over, with the system call it was waiting in.
+    pub fn give_up(&mut self, context: &Context, id: u64, errno: i32) {
         if let Some(request) = self.queued.remove(&id) {
             self.settle(&request, Err(Error { errno, syscall: "connect" }));
         } else if let Some(slot) = self.slot(id) {
-            let exchange = &self.in_flight[slot];
+            let (_, exchange) = &self.in_flight[slot];
             exchange.abort();
             let syscall = exchange.waits_in();
             self.finish(context, slot, Err(Error { errno, syscall }));
@@ -182,7 +193,7 @@ impl Sends {
     }
 
     fn slot(&self, id: u64) -> Option<usize> {
-        self.in_flight.iter().find(|(_, exchange)| exchange.request.id == id).map(|(slot, _)| slot)
+        self.in_flight.iter().find(|(_, (request, _))| request.id == id).map(|(slot, _)| slot)
     }
 
     fn finish(&mut self, context: &Context, slot: usize, result: Result<Vec<u8>>) {
@@ -191,11 +202,11 @@ impl Sends {
     }
 
     fn remove(&mut self, context: &Context, slot: usize) -> Request {
-        let exchange = self.in_flight.remove(slot);
+        let (request, exchange) = self.in_flight.remove(slot);
         if exchange.interest.is_some() {
-            context.poller.remove(&exchange);
+            context.poller.remove(&exchange.socket);
         }
-        exchange.request
+        request
     }
 
     fn settle(&mut self, request: &Request, result: Result<Vec<u8>>) {

@@ -39,23 +39,9 @@ pub struct Config {
     pub threads: NonZeroUsize,
 }
 
-impl Default for Config {
-    /// Any free port of 127.0.0.1, a backlog of 511, no limits, 50 us of polling, one thread.
-    fn default() -> Self {
-        Self {
-            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
-            backlog: 511,
-            max_connections: usize::MAX,
-            idle_timeout: Duration::ZERO,
-            busy_poll: Duration::from_micros(50),
-            threads: NonZeroUsize::MIN,
-        }
-    }
-}
-
 /// What the first I/O thread tells the owner of its server.
 #[derive(Debug)]
-pub enum Event {
+pub enum Report {
     /// These sends are over.
     Settled(Vec<Settled>),
     /// The server has ended: this is its last word. The text is that of the panic, if one ended it. Sends that are not
@@ -65,18 +51,19 @@ pub enum Event {
 
 /// A server that listens, until it is stopped or dropped.
 pub struct Server {
-    address: SocketAddrV4,
+    /// Where it listens, with the port that the kernel chose if none was asked for.
+    pub address: SocketAddrV4,
     shared: Arc<Shared>,
     /// The first thread. Gone once the server is released.
     first: Option<(Mailbox, JoinHandle<()>)>,
 }
 
 impl Server {
-    /// Listens and starts the I/O threads. `on_event` is called on the first of them, and must not block it.
+    /// Listens and starts the I/O threads. `on_report` is called on the first of them, and must not block it.
     ///
     /// Fails as [`Listener::bind`] does, and as the calls that make the pollers and the threads do. Then nothing is left
     /// behind.
-    pub fn start(config: &Config, on_event: impl FnMut(Event) + Send + 'static) -> Result<Self> {
+    pub fn start(config: &Config, on_report: impl FnMut(Report) + Send + 'static) -> Result<Self> {
         let (listener, address) = Listener::bind(config.address, config.backlog)?;
         let shared = Arc::new(Shared::new(*config));
         let context = Context::new(&shared, 0)?;
@@ -88,18 +75,13 @@ impl Server {
         let event_loop = EventLoop::new(context, inbox, Sends::new(destination(address)), Some(acceptor));
         let thread = {
             let shared = Arc::clone(&shared);
-            spawn(THREAD_NAME.into(), move || run_first(event_loop, others, &shared, on_event))?
+            spawn(THREAD_NAME.into(), move || run_first(event_loop, others, &shared, on_report))?
         };
         Ok(Self { address, shared, first: Some((mailbox, thread)) })
     }
 
-    /// Where the server listens, with the port that the kernel chose if none was asked for.
-    pub fn address(&self) -> SocketAddrV4 {
-        self.address
-    }
-
     /// Connects to the server, writes `data`, ends that side, reads to the end and closes. How it went comes as
-    /// [`Event::Settled`] under `id`, which the caller keeps unique.
+    /// [`Report::Settled`] under `id`, which the caller keeps unique.
     ///
     /// False if the server has ended; then nothing comes.
     #[must_use]
@@ -113,20 +95,17 @@ impl Server {
     }
 
     /// Stops without losing what has been begun: takes the backlog, closes the listener, finishes the sends, echoes what
-    /// has arrived, and closes. What is not done after `timeout` is cut off. [`Event::Ended`] says when it is over.
+    /// has arrived, and closes. What is not done after `timeout` is cut off. [`Report::Ended`] says when it is over.
     pub fn stop(&self, timeout: Duration) {
         self.post(Command::Stop(timeout));
     }
 
-    /// What the server has done since it started. Fails with the message of the panic that ended an I/O thread.
-    pub fn stats(&self) -> std::result::Result<Stats, &str> {
-        match self.shared.panic.get() {
-            Some(message) => Err(message),
-            None => Ok(self.shared.stats()),
-        }
+    /// What the server has done since it started.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
     }
 
-    /// Closes everything at once, and returns when the threads have ended: at once after [`Event::Ended`]. Only
+    /// Closes everything at once, and returns when the threads have ended: at once after [`Report::Ended`]. Only
     /// [`Self::stats`] is left.
     ///
     /// An owner that is garbage-collected calls it at the end, so that the thread's stack and the descriptor of its
@@ -197,13 +176,13 @@ fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandl
 }
 
 /// The life of the first thread. Whatever happens in it, all descriptors of the server are closed, all its other threads
-/// have ended, and its last word is [`Event::Ended`].
-fn run_first(event_loop: EventLoop, others: Others, shared: &Shared, mut on_event: impl FnMut(Event)) {
-    run(event_loop, shared, |settled| on_event(Event::Settled(settled)));
+/// have ended, and its last word is [`Report::Ended`].
+fn run_first(event_loop: EventLoop, others: Others, shared: &Shared, mut on_report: impl FnMut(Report)) {
+    run(event_loop, shared, |settled| on_report(Report::Settled(settled)));
     drop(others);
     // Those that were cut off.
     shared.open.store(0, Relaxed);
-    on_event(Event::Ended(shared.panic.get().cloned()));
+    on_report(Report::Ended(shared.panic.get().cloned()));
 }
 
 /// The life of another thread, whose end the first is told. If it fails, so does the server.

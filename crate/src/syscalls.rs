@@ -10,6 +10,7 @@ use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::time::Duration;
 
 use libc::{c_int, c_void, sockaddr, sockaddr_in, socklen_t};
 
@@ -52,11 +53,6 @@ pub fn setsockopt<T: Copy>(socket: impl AsFd, level: c_int, name: c_int, value: 
     let value = ptr::from_ref(&value).cast::<c_void>();
     // SAFETY: the pointer and the length describe a value that outlives the call; `T` is plain C data.
     check("setsockopt", unsafe { libc::setsockopt(fd, level, name, value, length_of::<T>()) }).map(drop)
-}
-
-/// Makes the coming close abort the connection with a RST: `SO_LINGER` with zero seconds, socket(7).
-pub fn set_linger_zero(socket: impl AsFd) -> Result<()> {
-    setsockopt(socket, libc::SOL_SOCKET, libc::SO_LINGER, libc::linger { l_onoff: 1, l_linger: 0 })
 }
 
 /// Gives the socket its local address: bind(2).
@@ -144,6 +140,24 @@ pub fn unacknowledged(socket: impl AsFd) -> Result<u32> {
     Ok(count.cast_unsigned())
 }
 
+/// How long ago the peer last acknowledged something: `TCP_INFO` of tcp(7).
+pub fn since_acknowledgement(socket: impl AsFd) -> Result<Duration> {
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut length = length_of::<libc::tcp_info>();
+    let (fd, to) = (socket.as_fd().as_raw_fd(), info.as_mut_ptr().cast::<c_void>());
+    // SAFETY: the kernel writes at most `length` bytes to `info`; both outlive the call.
+    check("getsockopt", unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, to, &raw mut length) })?;
+    // SAFETY: it is plain C data, for which zeros are valid, too.
+    Ok(Duration::from_millis(unsafe { info.assume_init() }.tcpi_last_ack_recv.into()))
+}
+
+/// Whether there is something to read or to accept now: poll(2).
+pub fn is_readable(fd: impl AsFd) -> Result<bool> {
+    let mut entry = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the kernel writes to one entry, which outlives the call.
+    check("poll", unsafe { libc::poll(&raw mut entry, 1, 0) }).map(|count| count > 0)
+}
+
 /// A counter to wake a poller with: eventfd(2).
 pub fn eventfd() -> Result<OwnedFd> {
     // SAFETY: takes no pointer.
@@ -165,7 +179,7 @@ pub fn epoll_ctl(epoll: impl AsFd, operation: c_int, fd: impl AsFd, mut event: l
 
 /// Waits for events, at most `timeout` milliseconds (-1: without end), and says how many came: `epoll_wait(2)`.
 ///
-/// A stop signal interrupts it (signal(7)). It is not made again, because by then the time may be over.
+/// SIGSTOP and SIGCONT interrupt it (signal(7)). It is not made again, because by then the time may be over.
 pub fn epoll_wait(epoll: impl AsFd, events: &mut [libc::epoll_event], timeout: c_int) -> Result<usize> {
     let room = c_int::try_from(events.len()).unwrap_or(c_int::MAX);
     let epoll = epoll.as_fd().as_raw_fd();

@@ -4,15 +4,14 @@
 
 mod support;
 
-use echo_node::server::Config;
-use support::{echo, noise, resident, start, write_until_blocked};
+use support::{DEFAULTS, echo, noise, resident, start, write_until_blocked};
 
 const OFFERED: usize = 400 << 20;
 const MAY_GROW: usize = 2 << 20;
 
 #[test]
 fn a_client_that_never_reads_blocks_and_others_are_served() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let other = running.connect();
     let silent = running.connect();
     // The thread's buffer is touched once.

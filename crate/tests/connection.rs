@@ -1,5 +1,7 @@
 //! One connection as a state machine, without a poller: over a pair of Unix sockets, whose other end the test holds.
 
+mod support;
+
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -11,8 +13,8 @@ use echo_node::connection::{Connection, Next, READ_SIZE, READ_SIZE_WHEN_SHORT, U
 use echo_node::context::Context;
 use echo_node::error::Result;
 use echo_node::poller::Interest;
-use echo_node::server::Config;
 use echo_node::shared::Shared;
+use support::DEFAULTS;
 
 struct Pair {
     connection: Connection,
@@ -25,7 +27,7 @@ fn pair() -> Pair {
     let (ours, peer) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     peer.set_nonblocking(true).unwrap();
-    let shared = Arc::new(Shared::new(Config::default()));
+    let shared = Arc::new(Shared::new(DEFAULTS));
     let context = Context::new(&shared, 0).unwrap();
     Pair { connection: Connection::new(OwnedFd::from(ours), false), peer, context, shared }
 }

@@ -1,5 +1,7 @@
 //! The connections of one thread, without a server: over pairs of Unix sockets, whose other ends the test holds.
 
+mod support;
+
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -11,8 +13,8 @@ use echo_node::connection::Connection;
 use echo_node::connections::Connections;
 use echo_node::context::Context;
 use echo_node::poller::Source;
-use echo_node::server::Config;
 use echo_node::shared::Shared;
+use support::DEFAULTS;
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(16);
 const TICK: Duration = Duration::from_secs(1);
@@ -29,7 +31,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let context = Context::new(&Arc::new(Shared::new(Config::default())), 0).unwrap();
+        let context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
         Self { connections: Connections::new(IDLE_TIMEOUT), context, now: Instant::now() }
     }
 
@@ -60,8 +62,7 @@ impl Scene {
     }
 
     fn has_more_to_do(&self) -> bool {
-        let now = self.context.clock.now();
-        self.connections.next_timer(now) == Some(now)
+        self.connections.next_timer(&self.context) == Some(self.context.clock.now())
     }
 
     fn serve_events(&mut self) -> usize {
@@ -145,6 +146,7 @@ fn many_that_expire_together_are_closed_a_part_per_turn() {
 fn many_that_drain_together_are_drained_a_part_per_turn() {
     let mut scene = Scene::new();
     let _peers: Vec<_> = (0..COUNT).map(|_| scene.connect()).collect();
+    scene.context.stop = Some(Duration::MAX);
     scene.connections.drain();
     scene.turn(Duration::ZERO);
     // An event of a draining connection says at once that it is writable.

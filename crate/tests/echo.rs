@@ -7,11 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use echo_node::server::Config;
-use support::{echo, noise, start, write_and_end};
+use support::{DEFAULTS, echo, noise, start, write_and_end};
 
 #[test]
 fn messages_come_back_and_are_counted() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let stream = running.connect();
     for length in [1, 64, 4096, 100_000] {
         echo(&stream, &noise(length));
@@ -23,7 +23,7 @@ fn messages_come_back_and_are_counted() {
 
 #[test]
 fn everything_before_a_half_close_comes_back_after_it() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let data = noise(4 << 20);
     let mut stream = running.connect();
     let writer = write_and_end(&stream, data.clone());
@@ -35,7 +35,7 @@ fn everything_before_a_half_close_comes_back_after_it() {
 
 #[test]
 fn everything_before_a_half_close_comes_back_to_a_slow_reader() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let data = noise(4 << 20);
     let mut stream = running.connect();
     let writer = write_and_end(&stream, data.clone());
@@ -55,7 +55,7 @@ fn everything_before_a_half_close_comes_back_to_a_slow_reader() {
 
 #[test]
 fn urgent_data_comes_back_in_its_place() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let stream = socket2::Socket::from(running.connect());
     stream.send(b"ab").unwrap();
     stream.send_out_of_band(b"C").unwrap();
@@ -68,7 +68,7 @@ fn urgent_data_comes_back_in_its_place() {
 
 #[test]
 fn a_connection_without_a_byte_is_one_connection() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let mut stream = running.connect();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
@@ -78,7 +78,7 @@ fn a_connection_without_a_byte_is_one_connection() {
 
 #[test]
 fn threads_share_the_connections() {
-    let running = start(&Config { threads: 3.try_into().unwrap(), ..Config::default() });
+    let running = start(&Config { threads: 3.try_into().unwrap(), ..DEFAULTS });
     let streams: Vec<_> = (0..30).map(|_| running.connect()).collect();
     for stream in &streams {
         echo(stream, b"hello");

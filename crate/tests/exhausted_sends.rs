@@ -7,8 +7,8 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use echo_node::server::{Config, Event};
-use support::start;
+use echo_node::server::Report;
+use support::{DEFAULTS, start};
 
 const SENDS: usize = 500;
 /// Fewer than the sends that may be on the wire at once would need.
@@ -16,7 +16,7 @@ const DESCRIPTORS_LEFT: usize = 40;
 
 #[test]
 fn all_are_carried_out() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
     let limit = format!("--nofile={}:", open + DESCRIPTORS_LEFT);
     let pid = std::process::id().to_string();
@@ -27,7 +27,7 @@ fn all_are_carried_out() {
     }
     let mut settled = 0;
     while settled < SENDS {
-        let Ok(Event::Settled(sends)) = running.events.recv_timeout(Duration::from_secs(60)) else {
+        let Ok(Report::Settled(sends)) = running.events.recv_timeout(Duration::from_secs(60)) else {
             panic!("{settled} of {SENDS} sends are settled, and no more");
         };
         for send in &sends {

@@ -7,8 +7,8 @@ mod support;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use echo_node::server::{Config, Event};
-use support::{echo, start, start_stalling};
+use echo_node::server::{Config, Report};
+use support::{DEFAULTS, echo, start, start_stalling};
 
 const AMPLE: Duration = Duration::from_secs(60);
 
@@ -16,6 +16,17 @@ const AMPLE: Duration = Duration::from_secs(60);
 fn the_send_is_carried_out() {
     idle_connections_end_while_it_waits_to_be_accepted();
     clients_in_the_backlog_end_while_it_waits_behind_them();
+    a_stop_without_descriptors_or_clients_is_over_at_once();
+}
+
+fn a_stop_without_descriptors_or_clients_is_over_at_once() {
+    let running = start(&DEFAULTS);
+    limit(open_descriptors());
+    let start = Instant::now();
+    running.server.stop(AMPLE);
+    assert_eq!(running.wait_for_end(), None);
+    assert!(start.elapsed() < AMPLE / 10, "it took {:?}", start.elapsed());
+    limit(1024);
 }
 
 fn idle_connections_end_while_it_waits_to_be_accepted() {
@@ -28,14 +39,16 @@ fn idle_connections_end_while_it_waits_to_be_accepted() {
 
 fn clients_in_the_backlog_end_while_it_waits_behind_them() {
     for threads in [1, 2] {
-        let (running, go_on) = start_stalling(&Config { threads: threads.try_into().unwrap(), ..Config::default() });
+        let (running, go_on) = start_stalling(&Config { threads: threads.try_into().unwrap(), ..DEFAULTS });
         running.stall();
         let clients: Vec<_> = (0..100).map(|_| running.connect()).collect();
         limit(open_descriptors() + 10);
         assert!(running.server.send(1, b"hello".to_vec(), AMPLE));
         running.server.stop(AMPLE);
         drop(go_on);
-        let Ok(Event::Settled(settled)) = running.events.recv_timeout(AMPLE) else { panic!("the send is not settled") };
+        let Ok(Report::Settled(settled)) = running.events.recv_timeout(AMPLE) else {
+            panic!("the send is not settled")
+        };
         assert_eq!(settled[0].result.as_ref().map(Vec::len), Ok(5), "{threads} threads");
         assert_eq!(running.wait_for_end(), None);
         limit(1024);
@@ -44,7 +57,7 @@ fn clients_in_the_backlog_end_while_it_waits_behind_them() {
 }
 
 fn check(threads: usize, free: usize) {
-    let running = start(&Config { threads: threads.try_into().unwrap(), ..Config::default() });
+    let running = start(&Config { threads: threads.try_into().unwrap(), ..DEFAULTS });
     let clients: Vec<_> = (0..20).map(|_| running.connect()).collect();
     for client in &clients {
         echo(client, b"hello");
@@ -53,7 +66,7 @@ fn check(threads: usize, free: usize) {
     assert!(running.server.send(1, vec![b'x'; 1 << 20], AMPLE));
     running.server.stop(AMPLE);
     let start = Instant::now();
-    let Ok(Event::Settled(settled)) = running.events.recv_timeout(AMPLE) else { panic!("the send is not settled") };
+    let Ok(Report::Settled(settled)) = running.events.recv_timeout(AMPLE) else { panic!("the send is not settled") };
     assert_eq!(settled[0].result.as_ref().map(Vec::len), Ok(1 << 20), "{threads} threads, {free} free descriptors");
     assert_eq!(running.wait_for_end(), None);
     assert!(start.elapsed() < AMPLE / 10, "it took {:?}", start.elapsed());

@@ -3,39 +3,57 @@
 mod support;
 
 use std::io::Read;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use echo_node::server::{Config, Event, Server};
-use support::{echo, start, wait_until};
+use echo_node::context::Context;
+use echo_node::event_loop::EventLoop;
+use echo_node::mailbox::{Command, mailbox};
+use echo_node::sends::Sends;
+use echo_node::server::{Config, Report, Server};
+use echo_node::shared::Shared;
+use support::{DEFAULTS, echo, start, wait_until};
 
 #[test]
 fn a_panic_on_the_io_thread_ends_the_server_and_is_reported() {
     let (sender, ended) = channel();
-    let config = Config { threads: 2.try_into().unwrap(), ..Config::default() };
+    let config = Config { threads: 2.try_into().unwrap(), ..DEFAULTS };
     let server = Server::start(&config, move |event| match event {
-        Event::Settled(_) => panic!("out of order"),
-        Event::Ended(failure) => sender.send(failure).unwrap(),
+        Report::Settled(_) => panic!("out of order"),
+        Report::Ended(failure) => sender.send(failure).unwrap(),
     })
     .unwrap();
-    let address = server.address().to_string();
+    let address = server.address.to_string();
     let mut stream = TcpStream::connect(&address).unwrap();
     echo(&stream, b"all is well");
 
     assert!(server.send(1, Vec::new(), Duration::from_secs(60)));
     assert_eq!(ended.recv().unwrap().as_deref(), Some("out of order"));
-    assert_eq!(server.stats(), Err("out of order"));
     assert!(!server.send(2, Vec::new(), Duration::from_secs(60)), "a server that has failed takes a send");
     assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "its connections are closed");
     assert!(TcpStream::connect(&address).is_err(), "its port is free");
 }
 
 #[test]
+fn sends_that_the_panic_of_another_thread_ends_are_not_called_cancelled() {
+    let shared = Arc::new(Shared::new(DEFAULTS));
+    let context = Context::new(&shared, 0).unwrap();
+    let (mailbox, inbox) = mailbox(&context.poller).unwrap();
+    let nowhere = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+    let mut event_loop = EventLoop::new(context, inbox, Sends::new(nowhere), None);
+    assert!(mailbox.post(Command::Send(1, Vec::new(), Duration::MAX)));
+    assert!(mailbox.post(Command::Stop(Duration::ZERO)));
+    shared.panic.set("out of order".into()).unwrap();
+    event_loop.run(|settled| panic!("{settled:?}"));
+}
+
+#[test]
 fn a_start_on_a_port_that_is_taken_leaves_no_socket_behind() {
-    let running = start(&Config::default());
-    let config = Config { address: running.server.address(), ..Config::default() };
+    let running = start(&DEFAULTS);
+    let config = Config { address: running.server.address, ..DEFAULTS };
     let error = Server::start(&config, |_| {}).err().unwrap();
     assert_eq!((error.errno, error.syscall), (libc::EADDRINUSE, "bind"));
     drop(running);

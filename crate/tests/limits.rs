@@ -7,14 +7,14 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echo_node::server::{Config, Event};
-use support::{echo, noise, start, wait_until, write_until_blocked};
+use echo_node::server::{Config, Report};
+use support::{DEFAULTS, echo, noise, start, wait_until, write_until_blocked};
 
 const AMPLE: Duration = Duration::from_secs(60);
 
 #[test]
 fn connections_over_the_limit_read_an_end_and_are_counted() {
-    let running = start(&Config { max_connections: 2, ..Config::default() });
+    let running = start(&Config { max_connections: 2, ..DEFAULTS });
     let first = running.connect();
     let second = running.connect();
     echo(&first, b"one");
@@ -33,7 +33,7 @@ fn connections_over_the_limit_read_an_end_and_are_counted() {
 
 #[test]
 fn the_limit_holds_for_all_threads_together() {
-    let running = start(&Config { max_connections: 4, threads: 3.try_into().unwrap(), ..Config::default() });
+    let running = start(&Config { max_connections: 4, threads: 3.try_into().unwrap(), ..DEFAULTS });
     let streams: Vec<_> = (0..4).map(|_| running.connect()).collect();
     for stream in &streams {
         echo(stream, b"in");
@@ -46,9 +46,9 @@ fn the_limit_holds_for_all_threads_together() {
 fn clients_that_never_exceed_the_limit_are_never_turned_away() {
     for threads in [1, 2, 4] {
         let clients = 8;
-        let config = Config { max_connections: clients, threads: threads.try_into().unwrap(), ..Config::default() };
+        let config = Config { max_connections: clients, threads: threads.try_into().unwrap(), ..DEFAULTS };
         let running = start(&config);
-        let address = running.server.address();
+        let address = running.server.address;
         thread::scope(|scope| {
             for _ in 0..clients {
                 scope.spawn(|| {
@@ -68,7 +68,7 @@ fn clients_that_never_exceed_the_limit_are_never_turned_away() {
 #[test]
 fn one_at_a_time_is_within_a_limit_of_one() {
     for threads in [1, 2] {
-        let config = Config { max_connections: 1, threads: threads.try_into().unwrap(), ..Config::default() };
+        let config = Config { max_connections: 1, threads: threads.try_into().unwrap(), ..DEFAULTS };
         let running = start(&config);
         for _ in 0..250 {
             close(running.connect());
@@ -84,7 +84,7 @@ fn one_at_a_time_is_within_a_limit_of_one() {
 
 #[test]
 fn a_client_that_is_turned_away_reads_an_end_whatever_it_writes() {
-    let running = start(&Config { max_connections: 1, ..Config::default() });
+    let running = start(&Config { max_connections: 1, ..DEFAULTS });
     let first = running.connect();
     echo(&first, b"in");
     for length in [0, 1, 100_000, 8 << 20] {
@@ -100,19 +100,19 @@ fn a_client_that_is_turned_away_reads_an_end_whatever_it_writes() {
 
 #[test]
 fn a_send_that_is_turned_away_comes_back_empty_whatever_its_size() {
-    let running = start(&Config { max_connections: 1, ..Config::default() });
+    let running = start(&Config { max_connections: 1, ..DEFAULTS });
     let first = running.connect();
     echo(&first, b"in");
     for (id, length) in [(1, 0), (2, 100), (3, 4_000_000), (4, 50_000_000)] {
         assert!(running.server.send(id, noise(length), AMPLE));
-        let Ok(Event::Settled(settled)) = running.events.recv_timeout(AMPLE) else { panic!("a send is not settled") };
+        let Ok(Report::Settled(settled)) = running.events.recv_timeout(AMPLE) else { panic!("a send is not settled") };
         assert_eq!(settled[0].result, Ok(Vec::new()), "{length} bytes");
     }
 }
 
 #[test]
 fn those_turned_away_who_stay_are_closed_after_a_second() {
-    let running = start(&Config { max_connections: 1, ..Config::default() });
+    let running = start(&Config { max_connections: 1, ..DEFAULTS });
     let first = running.connect();
     echo(&first, b"in");
     // More than may linger at once.
@@ -133,7 +133,7 @@ fn those_turned_away_who_stay_are_closed_after_a_second() {
 #[test]
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let idle_timeout = Duration::from_secs(2);
-    let running = start(&Config { idle_timeout, ..Config::default() });
+    let running = start(&Config { idle_timeout, ..DEFAULTS });
     let start = Instant::now();
     let mut idle = running.connect();
     let busy = running.connect();
@@ -151,7 +151,7 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 
 #[test]
 fn a_client_that_reads_slowly_is_not_idle() {
-    let running = start(&Config { idle_timeout: Duration::from_secs(1), ..Config::default() });
+    let running = start(&Config { idle_timeout: Duration::from_secs(1), ..DEFAULTS });
     let mut stream = running.connect();
     let written = write_until_blocked(&stream, usize::MAX);
     let (start, mut read) = (Instant::now(), 0);
@@ -167,8 +167,24 @@ fn a_client_that_reads_slowly_is_not_idle() {
 }
 
 #[test]
+fn a_client_is_idle_from_the_last_that_it_read() {
+    let idle_timeout = Duration::from_secs(1);
+    let running = start(&Config { idle_timeout, ..DEFAULTS });
+    let mut stream = running.connect();
+    let message = noise(1 << 20);
+    stream.write_all(&message).unwrap();
+    // Between two looks of the server.
+    thread::sleep(idle_timeout * 8 / 5);
+    stream.read_exact(&mut vec![0; message.len()]).unwrap();
+    let start = Instant::now();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    // The kernel says when that was to a few milliseconds, and the idle clock has 16 ticks.
+    assert!(start.elapsed() >= idle_timeout * 15 / 16, "closed after {:?}", start.elapsed());
+}
+
+#[test]
 fn a_client_that_reads_nothing_is_idle() {
-    let running = start(&Config { idle_timeout: Duration::from_millis(200), ..Config::default() });
+    let running = start(&Config { idle_timeout: Duration::from_millis(200), ..DEFAULTS });
     let stream = running.connect();
     write_until_blocked(&stream, usize::MAX);
     running.wait_for("it is closed", |stats| stats.active_connections == 0);
@@ -176,13 +192,13 @@ fn a_client_that_reads_nothing_is_idle() {
 
 #[test]
 fn large_sends_are_not_idle_however_short_the_time() {
-    let running = start(&Config { idle_timeout: Duration::from_millis(2), ..Config::default() });
+    let running = start(&Config { idle_timeout: Duration::from_millis(2), ..DEFAULTS });
     for id in 0..64 {
         assert!(running.server.send(id, noise(4 << 20), AMPLE));
     }
     let mut settled = 0;
     while settled < 64 {
-        let Ok(Event::Settled(sends)) = running.events.recv_timeout(AMPLE) else { panic!("a send is not settled") };
+        let Ok(Report::Settled(sends)) = running.events.recv_timeout(AMPLE) else { panic!("a send is not settled") };
         for send in &sends {
             assert_eq!(send.result.as_ref().map(Vec::len), Ok(4 << 20), "send {}", send.id);
         }

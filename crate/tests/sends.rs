@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use echo_node::context::Context;
 use echo_node::error::{Error, Result};
-use echo_node::exchange::Request;
 use echo_node::poller::Source;
-use echo_node::sends::{Sends, Settled};
-use echo_node::server::{Config, Event};
+use echo_node::sends::{Request, Sends, Settled};
+use echo_node::server::{Config, Report};
 use echo_node::shared::Shared;
-use support::{Running, noise, start, start_stalling};
+use support::{DEFAULTS, Running, noise, start, start_stalling};
 
 const AMPLE: Duration = Duration::from_secs(60);
 
@@ -25,12 +24,12 @@ fn results(running: &Running, count: usize) -> HashMap<u64, Result<Vec<u8>>> {
     let mut results = HashMap::new();
     while results.len() < count {
         match running.events.recv_timeout(AMPLE).unwrap() {
-            Event::Settled(settled) => {
+            Report::Settled(settled) => {
                 for Settled { id, result } in settled {
                     assert!(results.insert(id, result).is_none(), "send {id} was settled twice");
                 }
             }
-            Event::Ended(failure) => panic!("the server ended: {failure:?}"),
+            Report::Ended(failure) => panic!("the server ended: {failure:?}"),
         }
     }
     results
@@ -38,7 +37,7 @@ fn results(running: &Running, count: usize) -> HashMap<u64, Result<Vec<u8>>> {
 
 #[test]
 fn each_gets_its_own_answer_and_stats_are_exact() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     // More than may be on the wire at once, and one more than the sockets' buffers hold.
     let count = 300;
     let payload = |id: u64| if id == 7 { noise(20 << 20) } else { noise(usize::try_from(id).unwrap()) };
@@ -89,7 +88,7 @@ fn what_a_peer_wrote_before_it_took_no_more_comes_back() {
 
 #[test]
 fn sends_that_are_cut_off_name_the_call_each_waited_in() {
-    let (running, go_on) = start_stalling(&Config { threads: 2.try_into().unwrap(), ..Config::default() });
+    let (running, go_on) = start_stalling(&Config { threads: 2.try_into().unwrap(), ..DEFAULTS });
     // All are posted before the first begins: none is over when the stop comes.
     running.stall();
     for id in 0..300 {
@@ -98,7 +97,7 @@ fn sends_that_are_cut_off_name_the_call_each_waited_in() {
     running.server.stop(Duration::ZERO);
     drop(go_on);
     let (mut settled, mut calls) = (0, std::collections::BTreeSet::new());
-    while let Event::Settled(sends) = running.events.recv_timeout(AMPLE).unwrap() {
+    while let Report::Settled(sends) = running.events.recv_timeout(AMPLE).unwrap() {
         settled += sends.len();
         for error in sends.iter().filter_map(|send| send.result.as_ref().err()) {
             assert_eq!(error.errno, libc::ECANCELED);
@@ -119,12 +118,12 @@ fn a_refused_connection_is_an_error_of_connect() {
 
 /// Carries one send out without a server of ours.
 fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
-    let mut context = Context::new(&Arc::new(Shared::new(Config::default())), 0).unwrap();
+    let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
     let mut sends = Sends::new(to);
     sends.push(Request { id: 1, data: data.into(), deadline: AMPLE });
     sends.start_next(&mut context);
     loop {
-        if let Some(settled) = sends.take_settled().pop() {
+        if let Some(settled) = sends.settled.pop() {
             return settled;
         }
         for index in 0..context.poller.wait(Some(AMPLE)).unwrap() {
@@ -136,7 +135,7 @@ fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
 
 #[test]
 fn a_send_past_its_deadline_is_given_up() {
-    let (running, go_on) = start_stalling(&Config::default());
+    let (running, go_on) = start_stalling(&DEFAULTS);
     // All begin in the same turn of the loop: to copy 70 MiB into the kernel and back twice takes more than a millisecond
     // on any machine.
     running.stall();
@@ -155,20 +154,20 @@ fn a_send_past_its_deadline_is_given_up() {
 
 #[test]
 fn an_id_that_is_used_twice_does_no_more_than_lose_a_send() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let deadline = Duration::from_millis(1);
     assert!(running.server.send(1, b"lost".into(), deadline));
     assert!(running.server.send(1, b"sent".into(), AMPLE));
     // Its deadline has to pass: the server must not stumble over it.
     thread::sleep(deadline * 100);
     assert!(running.server.send(2, b"and then".into(), AMPLE));
-    let is_over = |event| matches!(event, Event::Settled(sends) if sends.iter().any(|send| send.id == 2));
+    let is_over = |event| matches!(event, Report::Settled(sends) if sends.iter().any(|send| send.id == 2));
     while !is_over(running.events.recv_timeout(AMPLE).unwrap()) {}
 }
 
 #[test]
 fn a_cancelled_send_is_settled_and_its_connection_reset() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     for id in 0..100 {
         assert!(running.server.send(id, noise(1 << 20), AMPLE));
     }

@@ -10,16 +10,16 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use echo_node::clock::Clock;
-use echo_node::server::{Config, Event};
-use support::{Running, echo, start_stalling};
+use echo_node::server::{Config, Report};
+use support::{DEFAULTS, Running, echo, start_stalling};
 
 const AMPLE: Duration = Duration::from_secs(60);
 
 impl Running {
     fn settled(&self) -> Vec<echo_node::sends::Settled> {
         match self.events.recv_timeout(AMPLE).unwrap() {
-            Event::Settled(settled) => settled,
-            Event::Ended(failure) => panic!("the server ended: {failure:?}"),
+            Report::Settled(settled) => settled,
+            Report::Ended(failure) => panic!("the server ended: {failure:?}"),
         }
     }
 }
@@ -35,7 +35,7 @@ fn connections_whose_data_waits_are_not_idle() {
     let idle_timeout = Duration::from_secs(4);
     // More than one wait of the poller takes.
     let count = 600;
-    let (running, go_on) = start_stalling(&Config { idle_timeout, ..Config::default() });
+    let (running, go_on) = start_stalling(&Config { idle_timeout, ..DEFAULTS });
     let clients: Vec<_> = (0..count).map(|_| running.connect()).collect();
     for client in &clients {
         echo(client, b"before");
@@ -61,7 +61,7 @@ fn connections_whose_data_waits_are_not_idle() {
 fn sends_past_their_deadline_are_carried_out() {
     // Long enough to carry them out afterwards, also under valgrind.
     let timeout = Duration::from_secs(1);
-    let (running, go_on) = start_stalling(&Config::default());
+    let (running, go_on) = start_stalling(&DEFAULTS);
     running.stall();
     // More than may be on the wire at once.
     let count = 100;
@@ -82,7 +82,7 @@ fn sends_past_their_deadline_are_carried_out() {
 #[test]
 fn a_stop_past_its_deadline_echoes_what_has_arrived() {
     let timeout = Duration::from_millis(100);
-    let (running, go_on) = start_stalling(&Config::default());
+    let (running, go_on) = start_stalling(&DEFAULTS);
     let clients: Vec<_> = (0..300).map(|_| running.connect()).collect();
     for client in &clients {
         echo(client, b"before");
@@ -105,7 +105,7 @@ fn a_stop_past_its_deadline_echoes_what_has_arrived() {
 #[test]
 fn a_client_that_left_during_a_stall_makes_room_for_the_next() {
     for threads in [1, 2, 4] {
-        let config = Config { max_connections: 2, threads: threads.try_into().unwrap(), ..Config::default() };
+        let config = Config { max_connections: 2, threads: threads.try_into().unwrap(), ..DEFAULTS };
         let (running, go_on) = start_stalling(&config);
         let first = running.connect();
         echo(&first, b"before");
@@ -164,9 +164,9 @@ fn a_deadline_passes_one_wait_after_it_was_reached() {
 /// What the other tests rely on.
 #[test]
 fn a_stalled_server_serves_nobody() {
-    let (running, go_on) = start_stalling(&Config::default());
+    let (running, go_on) = start_stalling(&DEFAULTS);
     running.stall();
-    let mut client = TcpStream::connect(running.server.address()).unwrap();
+    let mut client = TcpStream::connect(running.server.address).unwrap();
     client.write_all(b"hello").unwrap();
     client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     assert!(client.read(&mut [0]).is_err());

@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echo_node::server::{Config, Event};
-use support::{echo, noise, start, wait_until, write_until_blocked};
+use echo_node::server::{Config, Report};
+use support::{DEFAULTS, echo, noise, start, wait_until, write_until_blocked};
 
 const AMPLE: Duration = Duration::from_secs(60);
 
 #[test]
 fn idle_connections_end_at_once() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let mut streams: Vec<_> = (0..10).map(|_| running.connect()).collect();
     for stream in &streams {
         echo(stream, b"hello");
@@ -27,7 +27,7 @@ fn idle_connections_end_at_once() {
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     }
     assert_eq!(running.stats().active_connections, 0);
-    assert!(TcpStream::connect(running.server.address().to_string()).is_err());
+    assert!(TcpStream::connect(running.server.address.to_string()).is_err());
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn it_ends_as_soon_as_the_last_echo_is_acknowledged() {
     // The client keeps its socket, and its kernel takes some milliseconds to acknowledge: nobody may wait for the
     // deadline.
     for _ in 0..20 {
-        let running = start(&Config::default());
+        let running = start(&DEFAULTS);
         let streams: Vec<_> = (0..10).map(|_| running.connect()).collect();
         for stream in &streams {
             echo(stream, b"the last");
@@ -59,7 +59,7 @@ fn what_has_arrived_is_echoed_by_every_thread() {
 }
 
 fn check_what_has_arrived_is_echoed(threads: usize) {
-    let running = start(&Config { threads: threads.try_into().unwrap(), ..Config::default() });
+    let running = start(&Config { threads: threads.try_into().unwrap(), ..DEFAULTS });
     let mut stream = running.connect();
     // More than the reader has taken, and more than the kernel holds: the rest is with the server.
     let sent = noise(4 << 20);
@@ -82,7 +82,7 @@ fn check_what_has_arrived_is_echoed(threads: usize) {
 
 #[test]
 fn clients_in_the_backlog_are_served() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let clients: Vec<_> = (0..100)
         .map(|_| {
             let mut stream = running.connect();
@@ -101,14 +101,14 @@ fn clients_in_the_backlog_are_served() {
 
 #[test]
 fn sends_in_flight_and_in_the_queue_are_finished() {
-    let running = start(&Config { threads: 2.try_into().unwrap(), ..Config::default() });
+    let running = start(&Config { threads: 2.try_into().unwrap(), ..DEFAULTS });
     let count = 500;
     for id in 0..count {
         assert!(running.server.send(id, noise(20_000), AMPLE));
     }
     running.server.stop(AMPLE);
     let mut finished = 0;
-    while let Event::Settled(settled) = running.events.recv_timeout(AMPLE).unwrap() {
+    while let Report::Settled(settled) = running.events.recv_timeout(AMPLE).unwrap() {
         finished += settled.iter().filter(|one| one.result.as_ref().is_ok_and(|data| data.len() == 20_000)).count();
     }
     assert_eq!(finished as u64, count);
@@ -116,7 +116,7 @@ fn sends_in_flight_and_in_the_queue_are_finished() {
 
 #[test]
 fn what_is_not_over_at_the_deadline_is_cut_off() {
-    let running = start(&Config { threads: 2.try_into().unwrap(), ..Config::default() });
+    let running = start(&Config { threads: 2.try_into().unwrap(), ..DEFAULTS });
     let (silent, other) = (running.connect(), running.connect());
     write_until_blocked(&silent, usize::MAX);
     write_until_blocked(&other, usize::MAX);
@@ -131,10 +131,10 @@ fn what_is_not_over_at_the_deadline_is_cut_off() {
 
 #[test]
 fn clients_that_come_without_end_do_not_hold_it_up() {
-    let running = start(&Config { max_connections: 1, ..Config::default() });
+    let running = start(&Config { max_connections: 1, ..DEFAULTS });
     let first = running.connect();
     echo(&first, b"in");
-    let address = running.server.address().to_string();
+    let address = running.server.address.to_string();
     let is_over = Arc::new(AtomicBool::new(false));
     let floods: Vec<_> = (0..4)
         .map(|_| {
@@ -159,7 +159,7 @@ fn clients_that_come_without_end_do_not_hold_it_up() {
 
 #[test]
 fn a_second_stop_can_shorten_the_first() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let silent = running.connect();
     write_until_blocked(&silent, usize::MAX);
     running.server.stop(AMPLE);
@@ -169,19 +169,19 @@ fn a_second_stop_can_shorten_the_first() {
 
 #[test]
 fn dropping_a_server_frees_its_port_at_once() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let stream = running.connect();
     echo(&stream, b"hello");
-    let address = running.server.address();
+    let address = running.server.address;
     drop(running);
-    let again = start(&Config { address, ..Config::default() });
+    let again = start(&Config { address, ..DEFAULTS });
     echo(&again.connect(), b"again");
-    assert_eq!(again.server.address(), address);
+    assert_eq!(again.server.address, address);
 }
 
 #[test]
 fn a_discarding_connection_ends_with_its_client() {
-    let running = start(&Config::default());
+    let running = start(&DEFAULTS);
     let mut stream = running.connect();
     write_until_blocked(&stream, usize::MAX);
     running.server.stop(AMPLE);
@@ -198,7 +198,7 @@ fn a_discarding_connection_ends_with_its_client() {
 #[test]
 fn clients_over_the_limit_do_not_hold_it_up() {
     for threads in [1, 2] {
-        let config = Config { max_connections: 1, threads: threads.try_into().unwrap(), ..Config::default() };
+        let config = Config { max_connections: 1, threads: threads.try_into().unwrap(), ..DEFAULTS };
         for _ in 0..20 {
             let running = start(&config);
             let first = running.connect();
@@ -216,7 +216,7 @@ fn clients_over_the_limit_do_not_hold_it_up() {
 
 #[test]
 fn all_in_the_backlog_read_an_end_however_many_are_over_the_limit() {
-    let running = start(&Config { max_connections: 1, ..Config::default() });
+    let running = start(&Config { max_connections: 1, ..DEFAULTS });
     let first = running.connect();
     echo(&first, b"in");
     let others: Vec<_> = (0..400).map(|_| running.connect()).collect();

@@ -3,26 +3,37 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpStream};
+use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echo_node::server::{Config, Event, Server};
+use echo_node::server::{Config, Report, Server};
 use echo_node::shared::Stats;
 
 /// How long a condition may take to come true. It takes milliseconds; this is for a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Any free port of 127.0.0.1, no limits, one thread.
+pub const DEFAULTS: Config = Config {
+    address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
+    backlog: 511,
+    max_connections: usize::MAX,
+    idle_timeout: Duration::ZERO,
+    busy_poll: Duration::from_micros(50),
+    threads: NonZeroUsize::MIN,
+};
+
 /// A server and what it says.
 pub struct Running {
     pub server: Server,
-    pub events: Receiver<Event>,
+    pub events: Receiver<Report>,
 }
 
 pub fn start(config: &Config) -> Running {
     let (sender, events) = channel();
-    let server = Server::start(config, move |event| drop(sender.send(event))).expect("the server starts");
+    let server = Server::start(config, move |report| drop(sender.send(report))).expect("the server starts");
     Running { server, events }
 }
 
@@ -30,8 +41,8 @@ pub fn start(config: &Config) -> Running {
 pub fn start_stalling(config: &Config) -> (Running, Sender<()>) {
     let (sender, events) = channel();
     let (go_on, stall) = channel();
-    let server = Server::start(config, move |event| {
-        sender.send(event).unwrap();
+    let server = Server::start(config, move |report| {
+        sender.send(report).unwrap();
         // Fails when there is no one who will stall it any more.
         let _ = stall.recv();
     });
@@ -42,17 +53,17 @@ impl Running {
     /// Has the I/O thread block.
     pub fn stall(&self) {
         assert!(self.server.send(u64::MAX, Vec::new(), PATIENCE));
-        assert!(matches!(self.events.recv_timeout(PATIENCE), Ok(Event::Settled(_))));
+        assert!(matches!(self.events.recv_timeout(PATIENCE), Ok(Report::Settled(_))));
     }
 
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.server.address().to_string()).expect("the server listens");
+        let stream = TcpStream::connect(self.server.address.to_string()).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }
 
     pub fn stats(&self) -> Stats {
-        self.server.stats().expect("the server has not failed")
+        self.server.stats()
     }
 
     pub fn wait_for(&self, what: &str, condition: impl Fn(Stats) -> bool) {
@@ -62,7 +73,7 @@ impl Running {
     /// Waits for the server's last word.
     pub fn wait_for_end(&self) -> Option<String> {
         loop {
-            if let Event::Ended(failure) = self.events.recv_timeout(PATIENCE).expect("the server ends") {
+            if let Report::Ended(failure) = self.events.recv_timeout(PATIENCE).expect("the server ends") {
                 return failure;
             }
         }
