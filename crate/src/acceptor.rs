@@ -1,7 +1,9 @@
 //! What only the first I/O thread of a server does: it accepts, deals the connections out to all threads in turn, and
-//! turns away those over the limit.
+//! turns away those over the limit. It pauses when there are no descriptors or no memory for the clients in the backlog.
 
 use std::collections::VecDeque;
+use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -10,18 +12,29 @@ use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::connections::Connections;
 use crate::context::Context;
-use crate::listener::Listener;
+use crate::error::Error;
 use crate::mailbox::{CatchUp, Command, Mailbox};
-use crate::poller::PER_TURN;
+use crate::poller::{Interest, PER_TURN, Source};
 use crate::sends::Sends;
+use crate::syscalls;
 
 /// How many connections over the limit may wait for a place at once. The others wait in the backlog.
 const MOST_OVER_LIMIT: usize = 256;
 
+/// How long it pauses at most. The end of a connection ends the pause sooner. Other parts of the process and other
+/// processes free descriptors too, and nobody tells of it.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// So many broken connections in a row are the fault of something else: it pauses, or the loop would spin.
+const BROKEN_IN_A_ROW: usize = 64;
+
 /// The first thread's own.
 pub struct Acceptor {
     /// Gone when a stop has taken the last connections from the backlog.
-    listener: Option<Listener>,
+    listener: Option<OwnedFd>,
+    /// It pauses until this moment. The poller does not report the listener meanwhile: level-triggered, one that cannot be
+    /// served would wake the loop without end.
+    paused_until: Option<Duration>,
     /// How many more clients a stop takes from the backlog. Without a bound, new ones could keep it going.
     backlog: usize,
     /// How many connections were open when accept last found nobody.
@@ -40,9 +53,10 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// For a listener that is registered with the first thread's poller.
-    pub fn new(listener: Listener, backlog: i32, threads: Vec<Mailbox>) -> Self {
+    pub fn new(listener: OwnedFd, backlog: i32, threads: Vec<Mailbox>) -> Self {
         Self {
             listener: Some(listener),
+            paused_until: None,
             // listen(2) lets one more wait.
             backlog: usize::try_from(backlog).unwrap_or(0).saturating_add(1),
             open_when_paused: 0,
@@ -60,7 +74,7 @@ impl Acceptor {
             if self.over_limit.len() >= MOST_OVER_LIMIT {
                 return accepted;
             }
-            let Some((socket, peer)) = self.listener.as_mut().and_then(|listener| listener.accept(context)) else {
+            let Some((socket, peer)) = self.accept_next(context) else {
                 self.open_when_paused = context.shared.open.load(Relaxed);
                 return accepted;
             };
@@ -72,6 +86,29 @@ impl Acceptor {
             }
         }
         max
+    }
+
+    /// Takes one connection from the backlog, with the address of its peer, if a client waits there and can be served now.
+    fn accept_next(&mut self, context: &Context) -> Option<(OwnedFd, SocketAddrV4)> {
+        let listener = self.listener.as_ref().filter(|_| self.paused_until.is_none())?;
+        for _ in 0..BROKEN_IN_A_ROW {
+            match syscalls::accept(listener) {
+                Ok(accepted) => return Some(accepted),
+                Err(Error { errno: libc::EAGAIN, .. }) => return None,
+                // Said also where no client waits.
+                Err(Error { errno: libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM, .. }) => {
+                    if syscalls::is_readable(listener).is_ok_and(|is_readable| !is_readable) {
+                        return None;
+                    }
+                    break;
+                }
+                // ECONNABORTED, EPERM and the like (accept(2)): the connection is gone. There may be others behind it.
+                Err(_) => {}
+            }
+        }
+        context.poller.remove(listener);
+        self.paused_until = Some(context.clock.after(PAUSE));
+        None
     }
 
     /// Decides about the connections over the limit once all threads have served the ends that came before them.
@@ -121,16 +158,19 @@ impl Acceptor {
     /// When to call [`Self::run_timers`]. Nobody tells that another thread has closed a connection, so it looks now and
     /// then.
     pub fn next_timer(&self, clock: &Clock) -> Option<Duration> {
-        self.listener.as_ref().and_then(|listener| listener.paused_until).map(|until| clock.toward(until))
+        self.paused_until.map(|until| clock.toward(until))
     }
 
-    /// Accepts again after a pause, or when a connection has closed.
+    /// Ends a pause that is over, or when a connection has closed. If that fails it goes on.
     pub fn run_timers(&mut self, context: &Context) {
         let has_closed = context.shared.open.load(Relaxed) < self.open_when_paused;
-        if let Some(listener) = &mut self.listener
-            && listener.paused_until.is_some_and(|until| has_closed || context.clock.has_passed(until))
+        if let Some(listener) = &self.listener
+            && self.paused_until.is_some_and(|until| has_closed || context.clock.has_passed(until))
         {
-            listener.resume(context);
+            // In case it was not removed: then it could not be added.
+            context.poller.remove(listener);
+            let resumed = context.poller.add(listener, Source::Listener, Interest::Readable);
+            self.paused_until = resumed.err().map(|_| context.clock.after(PAUSE));
         }
     }
 
@@ -144,7 +184,9 @@ impl Acceptor {
             if (is_empty || self.backlog == 0)
                 && let Some(listener) = self.listener.take()
             {
-                listener.close(&context.poller);
+                // Clients that still wait in the backlog are reset by the kernel.
+                context.poller.remove(&listener);
+                self.paused_until = None;
             }
         }
         self.listener.is_none() && self.over_limit.is_empty() && self.running == 0
@@ -152,7 +194,7 @@ impl Acceptor {
 
     /// Whether clients cannot be accepted for want of descriptors or memory.
     pub fn is_paused(&self) -> bool {
-        self.listener.as_ref().is_some_and(Listener::is_paused)
+        self.paused_until.is_some()
     }
 
     /// Tells the other threads to stop. They have no deadline of their own, for they also serve this thread's sends:

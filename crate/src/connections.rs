@@ -82,20 +82,21 @@ impl Connections {
 
     /// Tells all that the server stops.
     pub fn drain(&mut self) {
+        self.tick = Duration::ZERO;
         self.sweep = Some(0);
     }
 
     /// When to call [`Self::run_timers`].
     pub fn next_timer(&self, context: &Context) -> Option<Duration> {
         let sweep = self.sweep.map(|_| context.clock.now());
-        let tick = (self.is_ticking(context) && !self.table.is_empty()).then_some(self.next_tick);
+        let tick = (!self.tick.is_zero() && !self.table.is_empty()).then_some(self.next_tick);
         sweep.or(tick).into_iter().chain(self.lingering.next_look).min()
     }
 
     /// Goes on with a sweep, lets the idle clock tick, and looks at the sockets that linger.
     pub fn run_timers(&mut self, context: &mut Context) {
         // Not one wait later, as a deadline: a sweep serves each connection once more before it closes it.
-        if self.is_ticking(context) && self.sweep.is_none() && context.clock.now() >= self.next_tick {
+        if !self.tick.is_zero() && self.sweep.is_none() && context.clock.now() >= self.next_tick {
             self.ticks = self.ticks.wrapping_add(1);
             self.next_tick = context.clock.after(self.tick);
             self.sweep = Some(0);
@@ -146,9 +147,5 @@ impl Connections {
         let connection = self.table.remove(slot);
         context.poller.remove(&connection.socket);
         connection
-    }
-
-    fn is_ticking(&self, context: &Context) -> bool {
-        !self.tick.is_zero() && !context.is_stopping()
     }
 }

@@ -106,9 +106,7 @@ pub fn start(
     options: StartOptions,
     on_report: Function<FnArgs<(Vec<(f64, Outcome)>, bool, Option<String>)>, ()>,
 ) -> napi::Result<Either<NativeServer, Failure>> {
-    let Ok(ip) = options.host.parse::<Ipv4Addr>() else {
-        return Ok(Either::B(Error { errno: libc::EINVAL, syscall: "bind" }.into()));
-    };
+    let ip: Ipv4Addr = options.host.parse().map_err(|_| napi::Error::from_reason("host must be an IPv4 address"))?;
     let config = Config {
         address: SocketAddrV4::new(ip, options.port),
         backlog: options.backlog,

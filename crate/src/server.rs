@@ -13,8 +13,9 @@ use crate::acceptor::Acceptor;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
-use crate::listener::Listener;
+use crate::listener::listen;
 use crate::mailbox::{Command, Mailbox, mailbox};
+use crate::poller::{Interest, Source};
 use crate::sends::{Sends, Settled};
 use crate::shared::{Shared, Stats};
 use crate::syscalls;
@@ -61,22 +62,20 @@ pub struct Server {
 impl Server {
     /// Listens and starts the I/O threads. `on_report` is called on the first of them, and must not block it.
     ///
-    /// Fails as [`Listener::bind`] does, and as the calls that make the pollers and the threads do. Then nothing is left
+    /// Fails as [`listen`] does, and as the calls that make the pollers and the threads do. Then nothing is left
     /// behind.
     pub fn start(config: &Config, on_report: impl FnMut(Report) + Send + 'static) -> Result<Self> {
-        let (listener, address) = Listener::bind(config.address, config.backlog)?;
+        let (listener, address) = listen(config.address, config.backlog)?;
         let shared = Arc::new(Shared::new(*config));
         let context = Context::new(&shared, 0)?;
-        listener.register(&context.poller)?;
+        context.poller.add(&listener, Source::Listener, Interest::Readable)?;
         let (mailbox, inbox) = mailbox(&context.poller)?;
         let others = Others::start(&shared, &mailbox)?;
         let mailboxes = [&mailbox].into_iter().chain(&others.mailboxes).cloned().collect();
         let acceptor = Acceptor::new(listener, config.backlog, mailboxes);
         let event_loop = EventLoop::new(context, inbox, Sends::new(destination(address)), Some(acceptor));
-        let thread = {
-            let shared = Arc::clone(&shared);
-            spawn(THREAD_NAME.into(), move || run_first(event_loop, others, &shared, on_report))?
-        };
+        let known = Arc::clone(&shared);
+        let thread = spawn(THREAD_NAME.into(), move || run_first(event_loop, others, &known, on_report))?;
         Ok(Self { address, shared, first: Some((mailbox, thread)) })
     }
 
