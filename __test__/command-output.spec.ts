@@ -8,7 +8,7 @@ import test from 'ava'
 
 import { killAll } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
-import { INIT, run, start } from './support/command.ts'
+import { INIT, request, run, start } from './support/command.ts'
 import { threads } from '../support/proc.ts'
 import { needing } from './support/tools.ts'
 import { until, within } from '../support/wait.ts'
@@ -35,6 +35,18 @@ test('wrong arguments with a full disk: one line on stderr, exit code 2', async 
   t.regex(stderr, /^echo-node: .*frobnicate.*\n$/)
   t.is(code, 2)
 })
+
+for (const [args, input, reason] of [
+  [['--help'], '', 'to stdout'],
+  [[], [INIT, ...Array.from({ length: 50 }, (_, index) => request('tcp_echo_stats', index))].join('\n'), 'replies'],
+] as const) {
+  test(`echo-node ${args.join(' ')} with a file that takes only a part: one line on stderr, exit code 1`, async (t) => {
+    const small = 'trap "" XFSZ; ulimit -f 1; f=$(mktemp); exec 3>"$f"; rm "$f"; exec "$0" "$@" >&3'
+    const { code, stderr } = await within('its end', run([...args], input, ['sh', '-c', small]))
+    t.regex(stderr, new RegExp(`^echo-node: cannot write ${reason}: .*EFBIG.*\\n$`))
+    t.is(code, 1)
+  })
+}
 
 test('a node that cannot read its requests: one line on stderr, exit code 1', async (t) => {
   const { code, stderr } = await redirected([], '0>/dev/full')

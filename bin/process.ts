@@ -16,7 +16,7 @@ export const output = openOutput()
 
 function openOutput(): Writable {
   // Node.js's own stream for files takes a short write, as on a full disk, for a whole one.
-  if (fstatSync(1).isFile()) return createWriteStream('', { fd: 1 })
+  if (fstatSync(1).isFile()) return createWriteStream('', { fd: 1, autoClose: false })
   // A terminal that takes no output, as after Ctrl-S, would block the process, and no signal could end it.
   // oxlint-disable-next-line no-underscore-dangle -- Node.js has no public way to say so
   if (process.stdout.isTTY) Object(process.stdout)._handle.setBlocking(false)
@@ -73,8 +73,8 @@ export function print(text: string): void {
 }
 
 /**
- * Ends the process when all output is written. If it were left to end by itself, a
- * stop signal sent twice could kill it: Node.js gives up its signal handlers before the process is gone.
+ * Ends the process when all output is written. If it were left to end by itself, a stop signal sent twice could kill it:
+ * Node.js gives up its signal handlers before the process is gone.
  */
 export async function exit(): Promise<never> {
   await written(output)

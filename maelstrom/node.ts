@@ -44,7 +44,7 @@ export class EchoNode {
   #unansweredBytes = 0
   /** Replies to be written. */
   #batch = ''
-  /** Settled when the last batch, and so every one before it, is written or has failed. */
+  /** Settled when the last batch, and so every one before it, is written. */
   #written = Promise.resolve()
   #stopped = false
   #inputError: Error | undefined
@@ -185,11 +185,10 @@ export class EchoNode {
     const batch = this.#batch
     this.#batch = ''
     if (batch === '') return
-    this.#written = new Promise((resolve, reject) => {
-      this.#options.output.write(batch, (error) => (error ? reject(error) : resolve()))
+    this.#written = new Promise((resolve) => {
+      // The output tells of its error itself.
+      this.#options.output.write(batch, (error) => error ?? resolve())
     })
-    // The output tells of its error itself.
-    this.#written.catch(() => {})
   }
 }
 

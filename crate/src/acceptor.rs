@@ -90,7 +90,7 @@ impl Acceptor {
 
     /// Takes one connection from the backlog, with the address of its peer, if a client waits there and can be served now.
     fn accept_next(&mut self, context: &Context) -> Option<(OwnedFd, SocketAddrV4)> {
-        let listener = self.listener.as_ref().filter(|_| self.paused_until.is_none())?;
+        let listener = self.listener.as_ref().filter(|_| !self.is_paused())?;
         for _ in 0..BROKEN_IN_A_ROW {
             match syscalls::accept(listener) {
                 Ok(accepted) => return Some(accepted),
