@@ -1,12 +1,10 @@
 // The node's reading of bytes, held against what everybody's is.
 
-import { Readable } from 'node:stream'
-
 import test from 'ava'
-import { array, assert, asyncProperty, constantFrom, integer, jsonValue, property, string, tuple } from 'fast-check'
+import { array, assert, constantFrom, integer, jsonValue, property, string, tuple } from 'fast-check'
 
 import { countElements, rawMembers, respace } from '../maelstrom/json.ts'
-import { readLines } from '../maelstrom/lines.ts'
+import { LineSplitter } from '../maelstrom/lines.ts'
 import { parseLine } from '../maelstrom/protocol.ts'
 
 const RUNS = { numRuns: 2000 }
@@ -149,50 +147,44 @@ test('no element of a value goes uncounted, and none counts more than twice', (t
 const LIMIT = 20
 
 /** The lines of a text that arrives in pieces of these sizes, and how many were too long. */
-async function linesOf(bytes: Buffer, sizes: number[]): Promise<[lines: string[], tooLong: number]> {
-  function* pieces(): Generator<Buffer> {
-    for (let at = 0, piece = 0; at < bytes.length; piece++) {
-      const end = at + 1 + (sizes[piece] ?? 0)
-      yield bytes.subarray(at, end)
-      at = end
-    }
-  }
+function linesOf(bytes: Buffer, sizes: number[]): [lines: string[], tooLong: number] {
   let tooLong = 0
-  const lines: string[] = []
-  for await (const some of readLines(Readable.from(pieces()), LIMIT, () => tooLong++)) {
-    lines.push(...some.map((line) => line.toString()))
+  const splitter = new LineSplitter(LIMIT, () => tooLong++)
+  const lines: Buffer[] = []
+  for (let at = 0, piece = 0; at < bytes.length; piece++) {
+    const end = at + 1 + (sizes[piece] ?? 0)
+    lines.push(...splitter.push(bytes.subarray(at, end)))
+    at = end
   }
-  return [lines, tooLong]
+  return [[...lines, ...splitter.end()].map(String), tooLong]
 }
 
 const fits = (line: string): boolean => Buffer.byteLength(line) <= LIMIT
 
-test('lines are the same however the bytes are cut', async (t) => {
+test('lines are the same however the bytes are cut', (t) => {
   const input = string({ unit: constantFrom('\n', 'a', 'é', '\r', '\ufeff'), maxLength: 200 })
-  const same = asyncProperty(tuple(input, array(integer({ min: 0, max: 30 }))), async ([text, sizes]) => {
+  const same = property(tuple(input, array(integer({ min: 0, max: 30 }))), ([text, sizes]) => {
     const all = text.split('\n')
     // What follows the last newline is a line only if it is not empty.
     if (all.at(-1) === '') all.pop()
     const expected = all.filter(fits)
     if (fits(all[0] ?? '')) expected[0] = expected[0]?.replace(/^\ufeff/, '') ?? ''
     if (all.length === 0) expected.pop()
-    t.deepEqual(await linesOf(Buffer.from(text), sizes), [expected, all.length - all.filter(fits).length])
+    t.deepEqual(linesOf(Buffer.from(text), sizes), [expected, all.length - all.filter(fits).length])
   })
-  await assert(same, RUNS)
+  assert(same, RUNS)
 })
 
-test('a line that arrives byte by byte costs linear time', async (t) => {
+test('a line that arrives byte by byte costs linear time', (t) => {
   const size = 1 << 20
-  function* bytes(): Generator<Buffer> {
-    const byte = Buffer.from('x')
-    for (let count = 0; count < size; count++) yield byte
-  }
-  const lengths: number[] = []
+  const splitter = new LineSplitter(size, t.fail)
+  const byte = Buffer.from('x')
   const begin = performance.now()
-  for await (const lines of readLines(Readable.from(bytes()), size, t.fail)) {
-    lengths.push(...lines.map((line) => line.length))
-  }
-  t.deepEqual(lengths, [size])
+  for (let count = 0; count < size; count++) splitter.push(byte)
+  t.deepEqual(
+    splitter.end().map((line) => line.length),
+    [size],
+  )
   // Quadratic copying would take minutes.
   t.true(performance.now() - begin < 10_000)
 })

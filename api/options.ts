@@ -80,9 +80,11 @@ const MAX_THREADS = 64
 export function startOptions(port: unknown, options: unknown) {
   const given = object(options)
   const { host = '127.0.0.1' } = given
+  if (typeof host !== 'string') throw invalidType('options.host', 'an IPv4 address', host)
+  if (!isIPv4(host)) throw invalidValue('options.host', "an IPv4 address such as '127.0.0.1'", host)
   return {
+    host,
     port: integer('port', port, 0, MAX_PORT),
-    host: ipv4('options.host', host),
     backlog: option(given, 'backlog', 511, 1, MAX_INT32),
     maxConnections: option(given, 'maxConnections', MAX_UINT32, 1, MAX_UINT32),
     idleTimeout: option(given, 'idleTimeout', 0, 0, MAX_UINT32),
@@ -107,22 +109,17 @@ export function stopOptions(options: unknown) {
 /** The bytes to send. UTF-8 has none for a lone surrogate, so such a string is refused rather than changed. */
 export function payload(data: unknown): Uint8Array {
   if (types.isUint8Array(data)) {
-    if (!hasBytes(data)) throw invalidType('data', 'a Uint8Array whose buffer is not detached', data)
+    try {
+      // Throws if its buffer was transferred, or shrunk to less than it views. Such an array only seems to be empty.
+      Uint8Array.prototype.keys.call(data)
+    } catch {
+      throw invalidType('data', 'a Uint8Array whose buffer is not detached', data)
+    }
     return data
   }
   if (typeof data !== 'string') throw invalidType('data', 'a string or a Uint8Array', data)
   if (!data.isWellFormed()) throw invalidValue('data', 'well-formed Unicode, without lone surrogates', data)
   return Buffer.from(data)
-}
-
-/** False if its buffer was transferred, or shrunk to less than it views. Such an array only seems to be empty. */
-function hasBytes(data: Uint8Array): boolean {
-  try {
-    Uint8Array.prototype.keys.call(data)
-    return true
-  } catch {
-    return false
-  }
 }
 
 /** Checked by its shape, as Node.js does it: a signal may come from another realm. */
@@ -144,11 +141,5 @@ function integer(name: string, value: unknown, min: number, max: number): number
   const expected = `an integer from ${min} to ${max}`
   if (typeof value !== 'number') throw invalidType(name, expected, value)
   if (!Number.isInteger(value) || value < min || value > max) throw outOfRange(name, expected, value)
-  return value
-}
-
-function ipv4(name: string, value: unknown): string {
-  if (typeof value !== 'string') throw invalidType(name, 'an IPv4 address', value)
-  if (!isIPv4(value)) throw invalidValue(name, "an IPv4 address such as '127.0.0.1'", value)
   return value
 }

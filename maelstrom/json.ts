@@ -8,7 +8,6 @@ const COMMA = 0x2c
 const COLON = 0x3a
 const BACKSLASH = 0x5c
 const SPACE = 0x20
-const LETTER_U = 0x75
 
 /** The value of a JSON text; undefined if the text is not JSON. */
 export function parse(text: string): unknown {
@@ -37,7 +36,7 @@ export function countElements(json: Buffer): number {
  * The values of these members, with the white space around them, found in one pass over the text of an object. If
  * several members have the same name, the last one counts, as with `JSON.parse`. Works on any bytes.
  *
- * @param names of ASCII letters and underscores
+ * @param names of ASCII characters
  */
 export function rawMembers<Name extends string>(json: Buffer, ...names: Name[]): Partial<Record<Name, Buffer>> {
   const found: Partial<Record<Name, Buffer>> = {}
@@ -48,7 +47,10 @@ export function rawMembers<Name extends string>(json: Buffer, ...names: Name[]):
     const keyEnd = endOfString(json, at)
     const valueStart = skipSpace(json, keyEnd) + 1
     const valueEnd = endOfValue(json, valueStart)
-    for (const name of names) if (isName(name, json, at, keyEnd)) found[name] = json.subarray(valueStart, valueEnd)
+    // As Latin-1, which is quick: an object may have millions of keys, and what is not ASCII is no name. Letters have no other escape.
+    const string = json.toString('latin1', at, keyEnd)
+    const key = (string.includes('\\u') ? parse(string) : string.slice(1, -1)) as Name
+    if (names.includes(key)) found[key] = json.subarray(valueStart, valueEnd)
     at = skipSpace(json, valueEnd + 1)
   }
   return found
@@ -78,26 +80,6 @@ export function respace(json: Buffer): Buffer {
     at++
   }
   return out.subarray(0, length)
-}
-
-/** Whether the string from `start` to `end` is this name. Allocates nothing: an object may have millions of keys. */
-function isName(name: string, json: Buffer, start: number, end: number): boolean {
-  let at = start + 1
-  for (let index = 0; index < name.length; index++) {
-    const code = name.charCodeAt(index)
-    if (json[at] === code) at++
-    else if (isEscapeOf(code, json, at)) at += 6
-    else return false
-  }
-  return at === end - 1
-}
-
-/** Whether this letter stands at `at` as \u and four hexadecimal digits: the only escape that letters have. */
-function isEscapeOf(code: number, json: Buffer, at: number): boolean {
-  if (json[at] !== BACKSLASH || json[at + 1] !== LETTER_U) return false
-  let value = 0
-  for (let digit = at + 2; digit < at + 6; digit++) value = 16 * value + hexDigit(json[digit]!)
-  return value === code
 }
 
 /** The index of the comma or bracket after the value that starts at `at`. */
@@ -130,4 +112,3 @@ function skipSpace(json: Buffer, at: number): number {
 const isSpace = (byte: number): boolean => byte === SPACE || byte === 0x0a || byte === 0x0d || byte === 0x09
 const opens = (byte: number): boolean => byte === 0x5b || byte === 0x7b
 const closes = (byte: number): boolean => byte === 0x5d || byte === 0x7d
-const hexDigit = (byte: number): number => (byte <= 0x39 ? byte - 0x30 : (byte | 0x20) - 0x57)

@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 
 import type { EchoServer } from '../index.ts'
 import { Handlers } from './handlers.ts'
-import { LINE_LIMIT, readLines } from './lines.ts'
+import { LINE_LIMIT, LineSplitter } from './lines.ts'
 import { Pipeline, type Work } from './pipeline.ts'
 import { DEADLINE, ErrorCode, errorReply, formatReply, parseLine, show } from './protocol.ts'
 import type { Envelope, Reply, Request } from './protocol.ts'
@@ -13,6 +13,7 @@ const MOST_REQUESTS = 1024
 const MOST_BYTES = 32 * 1024 * 1024
 /** Characters of a node's name, which every reply repeats. */
 const LONGEST_ID = 1000
+const TOO_LONG = `skipped a line of more than ${LINE_LIMIT} bytes`
 /** Characters of replies to collect for one write: as much as a pipe holds. */
 const BATCH = 64 * 1024
 
@@ -46,12 +47,16 @@ export class EchoNode {
   #batch = ''
   /** Settled when the last batch, and so every one before it, is written. */
   #written = Promise.resolve()
+  readonly #splitter = new LineSplitter(LINE_LIMIT, () => this.#options.report(TOO_LONG))
   #stopped = false
+  #isInputOver = false
   #inputError: Error | undefined
-  /** When the chunk in work was read, on the clock of `performance.now()`. */
-  #readAt = 0
+  /** When the next chunk was read. Node.js reads ahead while lines wait for room. */
+  #readAt: number | undefined
+  /** Ends a wait for input, or for its end. */
+  #onInput: () => void = () => {}
   /** Ends a wait for room. */
-  #wake: () => void = () => {}
+  #onRoom: () => void = () => {}
 
   constructor(options: NodeOptions) {
     this.#options = options
@@ -66,7 +71,7 @@ export class EchoNode {
     const failure = new Promise<never>((_, reject) => {
       output.on('error', (error) => reject(explained('cannot write replies', error)))
     })
-    output.on('drain', () => this.#wake())
+    output.on('drain', () => this.#onRoom())
     try {
       await Promise.race([this.#serve(), failure])
     } finally {
@@ -80,40 +85,44 @@ export class EchoNode {
   stop(): void {
     this.#stopped = true
     this.#options.input.destroy()
-    this.#wake()
+    this.#endInput()
+    this.#onRoom()
   }
 
   async #serve(): Promise<void> {
-    const reportTooLong = (): void => this.#options.report(`skipped a line of more than ${LINE_LIMIT} bytes`)
-    for await (const lines of readLines(this.#chunks(), LINE_LIMIT, reportTooLong)) {
-      const deadline = this.#readAt + DEADLINE
-      for (const line of lines) {
-        while (!this.#stopped && !this.#hasRoom()) await new Promise<void>((resolve) => (this.#wake = resolve))
-        if (this.#stopped) break
-        if (this.#id !== undefined) this.#handlers ??= this.#makeHandlers()
-        this.#take(line, deadline)
-      }
+    const { input } = this.#options
+    // Not as an async iterator, which makes one request at a time a twentieth slower.
+    input.on('readable', () => {
+      this.#readAt ??= performance.now()
+      this.#onInput()
+    })
+    input.on('end', () => this.#endInput())
+    input.on('error', (error) => this.#endInput(error))
+    while (!this.#isInputOver) {
+      const chunk = input.read() as Buffer | null
+      if (chunk === null) await new Promise<void>((resolve) => (this.#onInput = resolve))
+      else await this.#takeLines(this.#splitter.push(chunk))
     }
+    await this.#takeLines(this.#splitter.end())
     await this.#pipeline.drained
     this.#flush()
     await this.#written
   }
 
-  async *#chunks(): AsyncGenerator<Buffer> {
-    const { input } = this.#options
-    // Node.js reads ahead while a chunk is in work. It emits this as soon as it has read something.
-    let readAt: number | undefined
-    input.on('readable', () => (readAt ??= performance.now()))
-    try {
-      for await (const chunk of input) {
-        this.#readAt = readAt ?? performance.now()
-        readAt = undefined
-        yield chunk as Buffer
-      }
-      // A last line without a newline was not known to be one before.
-      this.#readAt = performance.now()
-    } catch (error) {
-      if (!this.#stopped) this.#inputError = error as Error
+  #endInput(error?: Error): void {
+    if (!this.#isInputOver) this.#inputError = error
+    this.#isInputOver = true
+    this.#onInput()
+  }
+
+  async #takeLines(lines: Buffer[]): Promise<void> {
+    const deadline = (this.#readAt ?? performance.now()) + DEADLINE
+    this.#readAt = undefined
+    for (const line of lines) {
+      while (!this.#stopped && !this.#hasRoom()) await new Promise<void>((resolve) => (this.#onRoom = resolve))
+      if (this.#stopped) return
+      if (this.#id !== undefined) this.#handlers ??= this.#makeHandlers()
+      this.#take(line, deadline)
     }
   }
 
@@ -143,7 +152,7 @@ export class EchoNode {
     this.#pipeline.add(work, deadline, (reply) => {
       this.#unansweredBytes -= line.length
       this.#answer(envelope, reply)
-      this.#wake()
+      this.#onRoom()
     })
   }
 

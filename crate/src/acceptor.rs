@@ -69,7 +69,13 @@ impl Acceptor {
     }
 
     /// Accepts at most `max` connections, and says how many it took.
-    pub fn accept(&mut self, context: &Context, connections: &mut Connections, sends: &mut Sends, max: usize) -> usize {
+    pub fn accept(
+        &mut self,
+        context: &mut Context,
+        connections: &mut Connections,
+        sends: &mut Sends,
+        max: usize,
+    ) -> usize {
         for accepted in 0..max {
             if self.over_limit.len() >= MOST_OVER_LIMIT {
                 return accepted;
@@ -141,7 +147,7 @@ impl Acceptor {
         }
     }
 
-    fn admit(&mut self, context: &Context, connections: &mut Connections, connection: Connection) {
+    fn admit(&mut self, context: &mut Context, connections: &mut Connections, connection: Connection) {
         // First: no one is to see more connections open than there ever were.
         context.counters.connections.add(1);
         context.shared.open.fetch_add(1, Relaxed);
@@ -175,7 +181,7 @@ impl Acceptor {
     }
 
     /// Takes what waits in the backlog, and closes the listener when no send needs it any more; true when all is done.
-    pub fn take_backlog(&mut self, context: &Context, connections: &mut Connections, sends: &mut Sends) -> bool {
+    pub fn take_backlog(&mut self, context: &mut Context, connections: &mut Connections, sends: &mut Sends) -> bool {
         if !sends.need_listener() && !self.is_paused() {
             let max = self.backlog.min(PER_TURN);
             let accepted = self.accept(context, connections, sends, max);

@@ -45,7 +45,7 @@ impl Connections {
     }
 
     /// Serves one more connection, which is counted already.
-    pub fn adopt(&mut self, context: &Context, mut connection: Connection) {
+    pub fn adopt(&mut self, context: &mut Context, mut connection: Connection) {
         connection.touch(self.ticks);
         if context.is_stopping() {
             connection.drain();
@@ -57,6 +57,9 @@ impl Connections {
             context.counters.connections.subtract(1);
             context.counters.rejected.add(1);
             self.close(context, slot);
+        } else {
+            // Its first message is often here already: that saves a wait.
+            self.ready(context, slot);
         }
     }
 

@@ -127,7 +127,7 @@ impl EventLoop {
         if has_clients && let Some(acceptor) = &mut self.acceptor {
             // As many as other events: a burst of connections does not hold up those that are open, nor they the burst.
             // To go on until accept says EAGAIN would cost a call per connection.
-            acceptor.accept(&self.context, &mut self.connections, &mut self.sends, events);
+            acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, events);
         }
         if has_commands {
             // Caught up when a turn brought no input: the end of a connection comes after its last message, so one turn
@@ -148,7 +148,7 @@ impl EventLoop {
                     self.sends.push(Request { id, data, deadline });
                 }
                 Command::Cancel(id) => self.sends.give_up(&self.context, id, libc::ECANCELED),
-                Command::Adopt(connection) => self.connections.adopt(&self.context, connection),
+                Command::Adopt(connection) => self.connections.adopt(&mut self.context, connection),
                 Command::CatchUp(catch_up) => self.catching_up = Some((catch_up, CATCH_UP_TURNS)),
                 Command::ThreadEnded => self.acceptor.iter_mut().for_each(|acceptor| acceptor.running -= 1),
                 Command::Stop(timeout) => self.begin_stop(timeout),
@@ -182,7 +182,7 @@ impl EventLoop {
         let Some(acceptor) = &mut self.acceptor else { return };
         for _ in 0..PER_TURN {
             let has_begun = if self.sends.is_any_unaccepted() {
-                acceptor.accept(&self.context, &mut self.connections, &mut self.sends, 1) > 0
+                acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, 1) > 0
             } else {
                 !acceptor.is_paused() && self.sends.start_next(&mut self.context)
             };
@@ -208,7 +208,7 @@ impl EventLoop {
     fn advance_stop(&mut self) -> bool {
         let Some(deadline) = self.context.stop else { return false };
         let has_accepted = match &mut self.acceptor {
-            Some(acceptor) => acceptor.take_backlog(&self.context, &mut self.connections, &mut self.sends),
+            Some(acceptor) => acceptor.take_backlog(&mut self.context, &mut self.connections, &mut self.sends),
             None => true,
         };
         let is_done = has_accepted && self.sends.is_empty() && self.connections.is_empty();

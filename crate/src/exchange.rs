@@ -68,7 +68,7 @@ impl Exchange {
         let is_over = match self.stage {
             Stage::Connecting => self.finish_connecting(data, buffer),
             Stage::Writing => self.write_and_read(data, buffer),
-            Stage::Reading => self.read(buffer),
+            Stage::Reading => self.read(data, buffer),
         };
         is_over.or_else(|error| if error.would_block() { Ok(false) } else { Err(error) })
     }
@@ -105,22 +105,22 @@ impl Exchange {
             // The server has ended the connection, and takes no more. What it wrote before is still to be read.
             Err(Error { errno: libc::EPIPE, .. }) => {
                 self.stage = Stage::Reading;
-                return self.read(buffer);
+                return self.read(data, buffer);
             }
             result => self.written += result?,
         }
         if self.written < data.len() {
-            return self.read(buffer);
+            return self.read(data, buffer);
         }
         syscalls::shutdown_write(&self.socket)?;
         self.stage = Stage::Reading;
         Ok(false)
     }
 
-    /// Reads once; true at the end of input.
-    fn read(&mut self, buffer: &mut [u8]) -> Result<bool> {
+    /// Reads once, and again when all of `data` is back, as the end comes with it; true at the end of input.
+    fn read(&mut self, data: &[u8], buffer: &mut [u8]) -> Result<bool> {
         let read = syscalls::read(&self.socket, buffer)?;
         self.received.extend_from_slice(&buffer[..read]);
-        Ok(read == 0)
+        if read > 0 && self.received.len() == data.len() { self.read(data, buffer) } else { Ok(read == 0) }
     }
 }
