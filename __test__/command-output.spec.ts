@@ -63,6 +63,12 @@ for (const [args, input] of MODES) {
     t.is(code, 1)
   })
 
+  test(`${name} with a directory as output: one line on stderr, exit code 1`, async (t) => {
+    const { code, stderr } = await redirected(args, '1</', input)
+    t.regex(stderr, /^echo-node: cannot write (to stdout|replies): .*EBADF.*\n$/)
+    t.is(code, 1)
+  })
+
   test(`${name} with a full disk for both: exit code 1`, async (t) => {
     t.is((await redirected(args, '>/dev/full 2>/dev/full', input)).code, 1)
   })
@@ -85,6 +91,15 @@ for (const [args, input] of MODES) {
     t.true(code === 0 || (args.length === 0 && code === 1), `exit code ${code}`)
   })
 }
+
+test('a node whose reports nobody reads ends all the same', async (t) => {
+  const node = spawn(process.execPath, [EXECUTABLE], { timeout: 60_000, killSignal: 'SIGKILL' })
+  // Together more than a pipe holds.
+  node.stdin.end(`${`${'x'.repeat(50)}\n`.repeat(2000)}${INIT}\n`)
+  t.regex(await within('its replies', text(node.stdout)), /init_ok/)
+  const [code] = (await within('its end', once(node, 'exit'))) as [number]
+  t.is(code, 0)
+})
 
 for (const redirection of ['2>/dev/full', '2>&-', '>&- 2>&-', '<&- >&- 2>&-']) {
   test(`wrong arguments with ${redirection} are still exit code 2`, async (t) => {

@@ -155,5 +155,9 @@ traced('an epoll_wait that goes on failing costs no more than a look every 10 ms
   t.true(cpu < 5, `${cpu} % of a core`)
   await tracer.detach()
   t.is(String(await roundTrip(port, 'hello')), 'hello')
-  await server.stop()
+  // No event tells of the stop.
+  const again = await fail(thread, 'epoll_wait', 'ENOMEM', '1+')
+  await within('the stop', server.stop())
+  await again.end()
+  t.true(again.injected > 0)
 })

@@ -15,8 +15,9 @@ const LAST_REPORTS = 5000
 export const output = openOutput()
 
 function openOutput(): Writable {
-  // Node.js's own stream for files takes a short write, as on a full disk, for a whole one.
-  if (fstatSync(1).isFile()) return createWriteStream('', { fd: 1, autoClose: false })
+  const kind = fstatSync(1)
+  // Node.js's own stream for files takes a short write, as on a full disk, for a whole one. That for a directory drops all.
+  if (kind.isFile() || kind.isDirectory()) return createWriteStream('', { fd: 1, autoClose: false })
   // A terminal that takes no output, as after Ctrl-S, would block the process, and no signal could end it.
   // oxlint-disable-next-line no-underscore-dangle -- Node.js has no public way to say so
   if (process.stdout.isTTY) Object(process.stdout)._handle.setBlocking(false)
