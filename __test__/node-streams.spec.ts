@@ -120,6 +120,26 @@ test.serial('stop takes no more input, and finishes what was asked', async (t) =
   t.true(lab.input.destroyed)
 })
 
+test.serial('an error of its input takes nothing from what was read before', async (t) => {
+  const lab = await Lab.started(t, () => new GatedServer())
+  const { gates } = lab.server
+  lab.write(Array.from({ length: 1024 }, (_, index) => send(index + 2, 'first')))
+  await until('there is room for no more', () => gates.length === 1024)
+  lab.write([send(1026, 'read ahead')])
+  lab.input.write('{"half a line')
+  await lab.settle()
+  lab.input.destroy(new Error('read EIO'))
+  await lab.settle()
+  let released = 0
+  await until('all are answered', () => {
+    while (released < gates.length) gates[released++]!.resolve()
+    return lab.output.count === 1027
+  })
+  await t.throwsAsync(lab.ended, { message: 'cannot read requests: read EIO' })
+  t.is(lab.output.replies.at(-1)!['echoed'], 'read ahead')
+  t.deepEqual(lab.reports, [])
+})
+
 test.serial('it ends with the error of its output', async (t) => {
   const lab = await Lab.started(t, real)
   lab.output.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }))

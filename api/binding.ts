@@ -20,7 +20,7 @@ interface Failure {
 const isBundled = typeof __filename === 'undefined' || !__filename.endsWith(join('dist', 'api', 'binding.js'))
 
 /** Starts a server. */
-export const { start } = load()
+export const { start: startNative } = load()
 
 function load(): typeof Binding {
   const failures: Failure[] = []

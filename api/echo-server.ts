@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import { constants } from 'node:os'
 import timers from 'node:timers'
 
-import { start, type NativeServer, type Outcome } from './binding.ts'
+import { startNative, type NativeServer, type Outcome } from './binding.ts'
 import { abortError, codedError, systemError } from './errors.ts'
 import { payload, sendOptions, startOptions, stopOptions } from './options.ts'
 import type { SendOptions, StartOptions, StopOptions } from './options.ts'
@@ -104,7 +104,9 @@ export class EchoServer extends EventEmitter<ServerEvents> {
       const state = this.listening ? 'already listening' : 'still stopping'
       throw codedError('ERR_SERVER_ALREADY_LISTEN', `the server is ${state} on ${this.host}:${this.port}`)
     }
-    const started = start(checked, (settled, ended, failure) => this.#report(settled, ended, failure ?? undefined))
+    const started = startNative(checked, (settled, ended, failure) =>
+      this.#report(settled, ended, failure ?? undefined),
+    )
     if ('errno' in started) throw systemError(started, checked)
     this.#native = started
     this.#failure = undefined
@@ -148,7 +150,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Stops without losing what has begun: serves the clients in the backlog, accepts no new ones, finishes the sends,
+   * Stops without losing what has begun: carries out the sends, serves the clients in the backlog, closes the listener,
    * echoes what has arrived, and closes. Resolves when every descriptor is closed; at once if the server is not
    * running. A second call during a stop can shorten the time, and resolves together with the first.
    */

@@ -64,7 +64,7 @@ function endBy(signal: NodeJS.Signals): void {
 /** Whether a write failed because its reader is gone. That is how many programs end, and nothing to complain about. */
 export function isReaderGone({ code, syscall }: NodeJS.ErrnoException): boolean {
   // A terminal that was closed answers EIO.
-  return code === 'EPIPE' || code === 'ECONNRESET' || (code === 'EIO' && syscall === 'write' && process.stdout.isTTY)
+  return syscall === 'write' && (code === 'EPIPE' || code === 'ECONNRESET' || (code === 'EIO' && process.stdout.isTTY))
 }
 
 /** Writes to stdout. If that fails, the process ends with a line on stderr, except that it goes on without a reader. */
@@ -91,8 +91,8 @@ async function written(stream: Writable): Promise<void> {
 
 /** Ends the process. */
 export function exitNow(code = process.exitCode): never {
-  // Node.js restores the settings of its terminals when it exits, and aborts if a terminal is gone. It passes over closed
-  // descriptors, and there is nothing to restore.
+  // Node.js restores the settings of its terminals when it exits, and aborts if a terminal is gone. There is nothing to
+  // restore, and those that are closed it passes over.
   for (const descriptor of [0, 1, 2]) {
     if (fstatSync(descriptor).isCharacterDevice()) closeSync(descriptor)
   }

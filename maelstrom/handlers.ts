@@ -3,9 +3,9 @@ import { rawMembers, respace } from './json.ts'
 import type { Work } from './pipeline.ts'
 import { ErrorCode, errorReply, type Reply, type Request } from './protocol.ts'
 
-/** The requests of the mission and of Maelstrom's `echo` workload, each of the two with a server of its own. */
+/** The `tcp_echo_…` requests, and the `echo` of Maelstrom's workload, each of the two with a server of its own. */
 export class Handlers {
-  readonly #missionServer: EchoServer
+  readonly #tcpServer: EchoServer
   readonly #echoServer: EchoServer
   /** Work that waits keeps what it needs, and not the parsed body: that may be many times as large as its line. */
   readonly #byType = new Map<string, (request: Request) => Work>([
@@ -21,8 +21,8 @@ export class Handlers {
     ],
   ])
 
-  constructor(missionServer: EchoServer, echoServer: EchoServer) {
-    this.#missionServer = missionServer
+  constructor(tcpServer: EchoServer, echoServer: EchoServer) {
+    this.#tcpServer = tcpServer
     this.#echoServer = echoServer
   }
 
@@ -33,17 +33,17 @@ export class Handlers {
 
   /** Stops both servers. */
   async stop(): Promise<void> {
-    await Promise.all([this.#missionServer.stop(), this.#echoServer.stop()])
+    await Promise.all([this.#tcpServer.stop(), this.#echoServer.stop()])
   }
 
   #start(given: unknown): Reply {
     // The API checks the rest, but would take this for any free port.
     if (given === undefined) return missing('port')
     const port = given as number
-    const current = this.#missionServer.port
+    const current = this.#tcpServer.port
     const isSame = current !== undefined && (port === 0 || port === current)
     try {
-      const listening = isSame ? current : this.#missionServer.start(port)
+      const listening = isSame ? current : this.#tcpServer.start(port)
       return { type: 'tcp_echo_start_ok', fields: { status: 'listening', port: listening } }
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
@@ -55,12 +55,12 @@ export class Handlers {
 
   async #send(data: unknown, timeLeft: number): Promise<Reply> {
     if (data === undefined) return missing('data')
-    const { echoed, bytes } = await this.#missionServer.send(data as string, { timeout: Math.ceil(timeLeft) })
+    const { echoed, bytes } = await this.#tcpServer.send(data as string, { timeout: Math.ceil(timeLeft) })
     return { type: 'tcp_echo_send_ok', fields: { echoed, bytes } }
   }
 
   #stats(): Reply {
-    const { totalConnections, totalBytes } = this.#missionServer.stats()
+    const { totalConnections, totalBytes } = this.#tcpServer.stats()
     return { type: 'tcp_echo_stats_ok', fields: { total_connections: totalConnections, total_bytes: totalBytes } }
   }
 

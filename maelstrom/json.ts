@@ -47,7 +47,8 @@ export function rawMembers<Name extends string>(json: Buffer, ...names: Name[]):
     const keyEnd = endOfString(json, at)
     const valueStart = skipSpace(json, keyEnd) + 1
     const valueEnd = endOfValue(json, valueStart)
-    // As Latin-1, which is quick: an object may have millions of keys, and what is not ASCII is no name. Letters have no other escape.
+    // As Latin-1, which is quick: an object may have millions of keys, and what is not ASCII is no name. Letters have no
+    // other escape.
     const string = json.toString('latin1', at, keyEnd)
     const key = (string.includes('\\u') ? parse(string) : string.slice(1, -1)) as Name
     if (names.includes(key)) found[key] = json.subarray(valueStart, valueEnd)

@@ -4,7 +4,7 @@ import type { EchoServer } from '../index.ts'
 import { Handlers } from './handlers.ts'
 import { LINE_LIMIT, LineSplitter } from './lines.ts'
 import { Pipeline, type Work } from './pipeline.ts'
-import { DEADLINE, ErrorCode, errorReply, formatReply, parseLine, show } from './protocol.ts'
+import { TIME_LIMIT, ErrorCode, errorReply, formatReply, parseLine, show } from './protocol.ts'
 import type { Envelope, Reply, Request } from './protocol.ts'
 
 /** Unanswered requests above which no input is taken. */
@@ -25,7 +25,7 @@ export interface NodeOptions {
   output: Writable
   /** Called with one line, without its newline, about what cannot be answered. */
   report: (line: string) => void
-  /** Makes the servers that the data goes through. Called twice, after `init`, so that loading the engine delays nothing. */
+  /** Makes the servers that the data goes through. Called twice, after `init`, so that loading the engine does not delay init_ok. */
   createServer: () => EchoServer
 }
 
@@ -51,7 +51,7 @@ export class EchoNode {
   #stopped = false
   #isInputOver = false
   #inputError: Error | undefined
-  /** When the next chunk was read. Node.js reads ahead while lines wait for room. */
+  /** When the first bytes of the next chunk were read. Node.js reads ahead while lines wait for room. */
   #readAt: number | undefined
   /** Ends a wait for input, or for its end. */
   #onInput: () => void = () => {}
@@ -98,12 +98,14 @@ export class EchoNode {
     })
     input.on('end', () => this.#endInput())
     input.on('error', (error) => this.#endInput(error))
-    while (!this.#isInputOver) {
+    for (;;) {
       const chunk = input.read() as Buffer | null
-      if (chunk === null) await new Promise<void>((resolve) => (this.#onInput = resolve))
-      else await this.#takeLines(this.#splitter.push(chunk))
+      if (chunk !== null) await this.#takeLines(this.#splitter.push(chunk))
+      else if (this.#isInputOver) break
+      else await new Promise<void>((resolve) => (this.#onInput = resolve))
     }
-    await this.#takeLines(this.#splitter.end())
+    // After an error the last line may be the start of a longer one.
+    if (this.#inputError === undefined) await this.#takeLines(this.#splitter.end())
     await this.#pipeline.drained
     this.#flush()
     await this.#written
@@ -116,7 +118,7 @@ export class EchoNode {
   }
 
   async #takeLines(lines: Buffer[]): Promise<void> {
-    const deadline = (this.#readAt ?? performance.now()) + DEADLINE
+    const deadline = (this.#readAt ?? performance.now()) + TIME_LIMIT
     this.#readAt = undefined
     for (const line of lines) {
       while (!this.#stopped && !this.#hasRoom()) await new Promise<void>((resolve) => (this.#onRoom = resolve))
@@ -140,11 +142,11 @@ export class EchoNode {
   #take(line: Buffer, deadline: number): void {
     const message = parseLine(line)
     const { envelope } = message
-    let work: Work
+    let work: Work | Reply
     if ('reason' in message) {
       this.#options.report(`malformed: ${message.reason}`)
       if (envelope === undefined) return
-      work = answered(errorReply(ErrorCode.malformedRequest, message.reason))
+      work = errorReply(ErrorCode.malformedRequest, message.reason)
     } else {
       work = this.#workFor(message)
     }
@@ -156,15 +158,15 @@ export class EchoNode {
     })
   }
 
-  #workFor(request: Request): Work {
+  #workFor(request: Request): Work | Reply {
     const { type, body } = request
     // Done as it is read: the requests behind it need the name.
-    if (type === 'init') return answered(this.#init(body['node_id']))
+    if (type === 'init') return this.#init(body['node_id'])
     if (this.#id === undefined) {
-      return answered(errorReply(ErrorCode.preconditionFailed, `init must come before ${show(type)}`))
+      return errorReply(ErrorCode.preconditionFailed, `init must come before ${show(type)}`)
     }
     const work = this.#handlers?.workFor(request)
-    return work ?? answered(errorReply(ErrorCode.notSupported, `not supported: ${show(type)}`))
+    return work ?? errorReply(ErrorCode.notSupported, `not supported: ${show(type)}`)
   }
 
   #init(id: unknown): Reply {
@@ -204,9 +206,4 @@ export class EchoNode {
 /** The error of a stream, with what it means. */
 function explained(meaning: string, error: Error): Error {
   return Object.assign(error, { message: `${meaning}: ${error.message}` })
-}
-
-/** Work that is already done. */
-function answered(reply: Reply): Work {
-  return { overlaps: true, run: () => reply }
 }

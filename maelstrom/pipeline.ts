@@ -19,17 +19,17 @@ export class Pipeline {
 
   /**
    * Adds a request, to be done by `deadline` (on the clock of `performance.now()`). Past it the reply is error 0, and
-   * the result of the work is dropped.
+   * the result of the work is dropped; but work that runs alone is done all the same. A reply only waits for its turn.
    *
    * @param answer called with the reply when every earlier one has left
    */
-  add(work: Work, deadline: number, answer: (reply: Reply) => void): void {
-    const reply = this.pending === 0 ? run(work, deadline) : this.#runLater(work, deadline)
+  add(work: Work | Reply, deadline: number, answer: (reply: Reply) => void): void {
+    const reply = 'type' in work ? work : this.pending === 0 ? run(work, deadline) : this.#runLater(work, deadline)
     // Most requests take no time: without this shortcut the promises would cost more than the rest.
-    if (!(reply instanceof Promise)) return answer(reply)
+    if (this.pending === 0 && !(reply instanceof Promise)) return answer(reply)
     this.pending++
-    this.drained = this.#sendInTurn(reply, this.drained, answer)
-    if (!work.overlaps) this.#barrier = this.drained
+    this.drained = this.#sendInTurn(reply, answer)
+    if ('overlaps' in work && !work.overlaps) this.#barrier = this.drained
   }
 
   async #runLater(work: Work, deadline: number): Promise<Reply> {
@@ -37,8 +37,9 @@ export class Pipeline {
     return run(work, deadline)
   }
 
-  async #sendInTurn(reply: Promise<Reply>, earlier: Promise<void>, answer: (reply: Reply) => void): Promise<void> {
-    await earlier
+  async #sendInTurn(reply: Reply | Promise<Reply>, answer: (reply: Reply) => void): Promise<void> {
+    // Still that of the requests before.
+    await this.drained
     answer(await reply)
     this.pending--
   }
@@ -46,7 +47,6 @@ export class Pipeline {
 
 function run(work: Work, deadline: number): Reply | Promise<Reply> {
   const timeLeft = deadline - performance.now()
-  // Work that runs alone had to wait for others. It still runs, because it may answer at once.
   if (timeLeft <= 0 && work.overlaps) return timedOut()
   try {
     const result = work.run(timeLeft)

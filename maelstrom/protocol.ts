@@ -20,7 +20,7 @@ export const ErrorCode = {
  * Milliseconds that a request may take after it was read. The node promises a reply within 4 s: the rest is for writing
  * thousands of replies on a busy machine. Maelstrom's clients give up after 5 s.
  */
-export const DEADLINE = 3500
+export const TIME_LIMIT = 3500
 
 /**
  * Elements in a line, at most. Each costs up to a hundred times its bytes when it is parsed: a line of 16 MiB could take
@@ -70,7 +70,7 @@ export function errorReply(code: number, text: string): Reply {
 
 /** The reply to a request that was not done by its deadline. */
 export function timedOut(): Reply {
-  return errorReply(ErrorCode.timeout, `not done within ${DEADLINE / 1000} s`)
+  return errorReply(ErrorCode.timeout, `not done within ${TIME_LIMIT / 1000} s`)
 }
 
 /** Maelstrom's codes for errors of the API. All others are crashes. */

@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::connection::Connection;
 use crate::connections::Connections;
 use crate::context::Context;
@@ -34,17 +34,17 @@ pub struct Acceptor {
     listener: Option<OwnedFd>,
     /// It pauses until this moment. The poller does not report the listener meanwhile: level-triggered, one that cannot be
     /// served would wake the loop without end.
-    paused_until: Option<Duration>,
+    paused_until: Option<Moment>,
     /// How many more clients a stop takes from the backlog. Without a bound, new ones could keep it going.
-    backlog: usize,
-    /// How many connections were open when accept last found nobody.
+    left_to_take: usize,
+    /// How many connections were open when the pause began.
     open_when_paused: usize,
     /// Accepted over the limit. They wait until all threads have served earlier ends, which may free a place.
     over_limit: VecDeque<Connection>,
     /// While the threads catch up, and how many were waiting when that began.
     catch_up: Option<(Weak<CatchUp>, usize)>,
     /// The mailboxes of all threads, this one's first.
-    threads: Vec<Mailbox>,
+    mailboxes: Vec<Mailbox>,
     /// Other threads that have not ended.
     pub running: usize,
     /// Who has the last connection that was dealt out.
@@ -53,40 +53,31 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// For a listener that is registered with the first thread's poller.
-    pub fn new(listener: OwnedFd, backlog: i32, threads: Vec<Mailbox>) -> Self {
+    pub fn new(listener: OwnedFd, backlog: i32, mailboxes: Vec<Mailbox>) -> Self {
         Self {
             listener: Some(listener),
             paused_until: None,
             // listen(2) lets one more wait.
-            backlog: usize::try_from(backlog).unwrap_or(0).saturating_add(1),
+            left_to_take: usize::try_from(backlog).unwrap_or(0).saturating_add(1),
             open_when_paused: 0,
             over_limit: VecDeque::new(),
             catch_up: None,
-            running: threads.len() - 1,
-            threads,
+            running: mailboxes.len() - 1,
+            mailboxes,
             last_dealt: 0,
         }
     }
 
     /// Accepts at most `max` connections, and says how many it took.
-    pub fn accept(
-        &mut self,
-        context: &mut Context,
-        connections: &mut Connections,
-        sends: &mut Sends,
-        max: usize,
-    ) -> usize {
+    pub fn accept(&mut self, context: &mut Context, table: &mut Connections, sends: &mut Sends, max: usize) -> usize {
         for accepted in 0..max {
             if self.over_limit.len() >= MOST_OVER_LIMIT {
                 return accepted;
             }
-            let Some((socket, peer)) = self.accept_next(context) else {
-                self.open_when_paused = context.shared.open.load(Relaxed);
-                return accepted;
-            };
+            let Some((socket, peer)) = self.accept_next(context) else { return accepted };
             let connection = Connection::new(socket, sends.note_accepted(peer));
             if self.over_limit.is_empty() && has_room(context) {
-                self.admit(context, connections, connection);
+                self.admit(context, table, connection);
             } else {
                 self.over_limit.push_back(connection);
             }
@@ -113,6 +104,7 @@ impl Acceptor {
             }
         }
         context.poller.remove(listener);
+        self.open_when_paused = context.shared.open.load(Relaxed);
         self.paused_until = Some(context.clock.after(PAUSE));
         None
     }
@@ -135,11 +127,11 @@ impl Acceptor {
                 }
             }
             // A stop may have waited for this: it goes on with the next turn.
-            self.threads[0].waker.wake();
+            self.mailboxes[0].waker.wake();
         }
         if self.catch_up.is_none() && !self.over_limit.is_empty() {
-            let catch_up = Arc::new(CatchUp(Arc::clone(&self.threads[0].waker)));
-            for thread in &self.threads {
+            let catch_up = Arc::new(CatchUp(Arc::clone(&self.mailboxes[0].waker)));
+            for thread in &self.mailboxes {
                 // One that has ended has nothing to catch up with.
                 thread.post(Command::CatchUp(Arc::clone(&catch_up)));
             }
@@ -150,20 +142,20 @@ impl Acceptor {
     fn admit(&mut self, context: &mut Context, connections: &mut Connections, connection: Connection) {
         // First: no one is to see more connections open than there ever were.
         context.counters.connections.add(1);
-        context.shared.open.fetch_add(1, Relaxed);
+        context.shared.open.fetch_add(1, Release);
         // In a stop the other threads may have ended.
-        let threads = if context.is_stopping() { 1 } else { self.threads.len() };
+        let threads = if context.is_stopping() { 1 } else { self.mailboxes.len() };
         self.last_dealt = (self.last_dealt + 1) % threads;
         match self.last_dealt {
             0 => connections.adopt(context, connection),
             // A thread that has ended takes nothing: it has failed, and the server is about to end.
-            other => drop(self.threads[other].post(Command::Adopt(connection))),
+            other => drop(self.mailboxes[other].post(Command::Adopt(connection))),
         }
     }
 
-    /// When to call [`Self::run_timers`]. Nobody tells that another thread has closed a connection, so it looks now and
-    /// then.
-    pub fn next_timer(&self, clock: &Clock) -> Option<Duration> {
+    /// When to call [`Self::run_timers`]. It looks at each step of the clock, as nobody tells that another thread has closed
+    /// a connection.
+    pub fn next_timer(&self, clock: &Clock) -> Option<Moment> {
         self.paused_until.map(|until| clock.toward(until))
     }
 
@@ -183,11 +175,11 @@ impl Acceptor {
     /// Takes what waits in the backlog, and closes the listener when no send needs it any more; true when all is done.
     pub fn take_backlog(&mut self, context: &mut Context, connections: &mut Connections, sends: &mut Sends) -> bool {
         if !sends.need_listener() && !self.is_paused() {
-            let max = self.backlog.min(PER_TURN);
+            let max = self.left_to_take.min(PER_TURN);
             let accepted = self.accept(context, connections, sends, max);
-            self.backlog -= accepted;
+            self.left_to_take -= accepted;
             let is_empty = accepted < max && !self.is_paused() && self.over_limit.len() < MOST_OVER_LIMIT;
-            if (is_empty || self.backlog == 0)
+            if (is_empty || self.left_to_take == 0)
                 && let Some(listener) = self.listener.take()
             {
                 // Clients that still wait in the backlog are reset by the kernel.
@@ -206,7 +198,7 @@ impl Acceptor {
     /// Tells the other threads to stop. They have no deadline of their own, for they also serve this thread's sends:
     /// its end cuts them off.
     pub fn stop_others(&self) {
-        for thread in &self.threads[1..] {
+        for thread in &self.mailboxes[1..] {
             thread.post(Command::Stop(Duration::MAX));
         }
     }

@@ -10,43 +10,48 @@ const MOST_LATE: Duration = Duration::from_millis(25);
 /// How long to wait at most on the way to a deadline. With [`MOST_LATE`] it is the most that counts of a stall.
 const STEP: Duration = Duration::from_millis(25);
 
+/// A moment on the clock of one thread.
+pub type Moment = Duration;
+
 /// A clock. It stands still while there are no timers.
 #[derive(Default)]
 pub struct Clock {
-    now: Duration,
-    before: Duration,
+    now: Moment,
+    before: Moment,
     /// When it was last read, while it runs.
     read_at: Option<Instant>,
 }
 
 impl Clock {
     /// The end of the last wait that had a timer.
-    pub fn now(&self) -> Duration {
+    pub fn now(&self) -> Moment {
         self.now
     }
 
     /// The moment this much later.
-    pub fn after(&self, time: Duration) -> Duration {
+    pub fn after(&self, time: Duration) -> Moment {
         self.now.saturating_add(time)
     }
 
-    /// The moment this much after the present one, which may be long after the last wait.
-    pub fn deadline(&self, present: Instant, time: Duration) -> Duration {
-        self.after(time).saturating_add(present - self.read_at.unwrap_or(present))
+    /// The moment this much after the present one, which may be long after the last wait. Of a stall in between it adds no
+    /// more than counts.
+    pub fn deadline(&self, present: Instant, time: Duration) -> Moment {
+        let passed = present - self.read_at.unwrap_or(present);
+        self.after(time).saturating_add(passed.min(STEP + MOST_LATE))
     }
 
     /// Whether a moment had passed before the last wait. One wait, of at most 256 events, has been served since.
-    pub fn has_passed(&self, moment: Duration) -> bool {
-        moment <= self.before
+    pub fn has_passed(&self, moment: Moment) -> bool {
+        moment < self.before
     }
 
     /// When to end the next wait on the way to a deadline.
-    pub fn toward(&self, deadline: Duration) -> Duration {
+    pub fn toward(&self, deadline: Moment) -> Moment {
         deadline.min(self.after(STEP))
     }
 
     /// How long to wait for a timer. To be asked before each wait: it also starts the clock, or stops it without a timer.
-    pub fn begin_wait(&mut self, timer: Option<Duration>, present: impl FnOnce() -> Instant) -> Option<Duration> {
+    pub fn begin_wait(&mut self, timer: Option<Moment>, present: impl FnOnce() -> Instant) -> Option<Duration> {
         self.read_at = timer.map(|_| self.read_at.unwrap_or_else(present));
         timer.map(|timer| timer.saturating_sub(self.now))
     }

@@ -11,26 +11,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::poller::Interest;
 use crate::shared::{Counters, Shared};
 use crate::syscalls;
 
-/// The most that one read takes. With messages of 4 MiB a buffer of 256 KiB costs half as much CPU time again; a larger
-/// one saves nothing more, and would be what a client that never reads costs.
-pub const READ_SIZE: usize = 1024 * 1024;
-
-/// How much all reads of one turn of the loop take together, about. Beside many bulk transfers a turn that is longer
-/// makes every timer late.
-const BYTES_PER_TURN: usize = 16 * 1024 * 1024;
-
-/// The most that one read takes in a turn with so many events.
-pub fn read_size(events: usize) -> usize {
-    READ_SIZE.min(BYTES_PER_TURN / events.max(1))
-}
-
 /// The most that one read takes while the connections together owe more than [`UNSENT_LIMIT`].
-pub const READ_SIZE_WHEN_SHORT: usize = 4 * 1024;
+pub const READ_SIZE_OVER_LIMIT: usize = 4 * 1024;
 
 /// How much the connections together may owe their peers before reads become small: without it 10,000 clients that never
 /// read would hold 2.5 GB.
@@ -39,7 +26,7 @@ pub const UNSENT_LIMIT: usize = 64 * 1024 * 1024;
 /// Ticks of the idle clock in one timeout. An idle connection is closed at most one tick late.
 pub const TICKS_PER_TIMEOUT: u32 = 16;
 
-/// More than a socket's buffer can hold.
+/// Not asked yet. No socket's buffer holds so much.
 const UNKNOWN: u32 = u32::MAX;
 
 /// What a short write left over.
@@ -62,11 +49,13 @@ impl Drop for Unsent {
     }
 }
 
-/// What the event loop is to do with a connection next.
+/// What is to be done with a connection next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next {
-    /// Call again after the next event.
+    /// Wait for an event: there was nothing to do.
     Wait,
+    /// Wait for more: something was read or written.
+    Continue,
     /// The same, and the poller is to wait for this from now on.
     WaitFor(Interest),
     /// Close it: nothing is left to do for us. What was written the kernel delivers.
@@ -96,8 +85,7 @@ impl Connection {
         Self { socket, is_of_send, is_draining: false, last_active: 0, unacknowledged: UNKNOWN, unsent: None }
     }
 
-    /// Does what can be done now. Fails with `EAGAIN` if that is nothing, and with any other error if the connection is
-    /// over.
+    /// Does what can be done now. Fails if the connection is over.
     ///
     /// The event is not asked what it was. A reset comes as an event under any interest, and the call that meets it says
     /// what it is.
@@ -105,13 +93,13 @@ impl Connection {
         match &mut self.unsent {
             None => self.echo(context),
             Some(unsent) => {
-                let written = write(&self.socket, &unsent.data[unsent.written..], &context.counters)?;
+                let written = write_counted(&self.socket, &unsent.data[unsent.written..], &context.counters)?;
                 unsent.written += written;
                 if unsent.written == unsent.data.len() {
                     self.unsent = None;
                     return Ok(Next::WaitFor(self.wanted()));
                 }
-                if written == 0 { Err(Error { errno: libc::EAGAIN, syscall: "write" }) } else { Ok(Next::Wait) }
+                Ok(if written == 0 { Next::Wait } else { Next::Continue })
             }
         }
     }
@@ -133,8 +121,9 @@ impl Connection {
         now.wrapping_sub(self.last_active) > TICKS_PER_TIMEOUT
     }
 
-    /// Notes what the peer has read since the last look, which counts as activity. The first look at unread bytes does
-    /// not know, so it takes them for such. While some are left, acknowledgements tell nothing: they also answer probes.
+    /// Notes what the peer has read since the last look, which counts as activity. The first look at unread bytes has
+    /// nothing to compare them with, and takes them for activity. While some are left, acknowledgements tell nothing:
+    /// they also answer probes.
     pub fn note_progress(&mut self, now: u32, tick: Duration) {
         // A socket that cannot be asked has nothing left to move.
         let unacknowledged = syscalls::unacknowledged(&self.socket).unwrap_or(0);
@@ -150,22 +139,22 @@ impl Connection {
     }
 
     fn echo(&mut self, context: &mut Context) -> Result<Next> {
-        let is_short = context.shared.unsent.load(Relaxed) > UNSENT_LIMIT;
-        let size = if is_short { READ_SIZE_WHEN_SHORT } else { context.read_size };
+        let is_much_unsent = context.shared.unsent.load(Relaxed) > UNSENT_LIMIT;
+        let size = if is_much_unsent { READ_SIZE_OVER_LIMIT } else { context.read_size };
         let read = match syscalls::read(&self.socket, &mut context.buffer[..size]) {
             // Nothing is owed, or it would not have read: the half-closed peer has everything it sent, or will from the
             // kernel's buffer.
             Ok(0) => return Ok(Next::Close),
-            Err(error) if error.would_block() && self.is_draining => return Ok(Next::Linger),
+            Err(error) if error.would_block() => return Ok(if self.is_draining { Next::Linger } else { Next::Wait }),
             result => result?,
         };
         let data = &context.buffer[..read];
-        let written = write(&self.socket, data, &context.counters)?;
+        let written = write_counted(&self.socket, data, &context.counters)?;
         if written < read {
             self.unsent = Some(Box::new(Unsent::new(&data[written..], &context.shared)));
             return Ok(Next::WaitFor(self.wanted()));
         }
-        Ok(Next::Wait)
+        Ok(Next::Continue)
     }
 
     /// What the poller is to wait for.
@@ -180,7 +169,7 @@ impl Connection {
 }
 
 /// Writes what the socket has room for. Counts ahead, see [`Counters::bytes`].
-fn write(socket: &OwnedFd, data: &[u8], counters: &Counters) -> Result<usize> {
+fn write_counted(socket: &OwnedFd, data: &[u8], counters: &Counters) -> Result<usize> {
     counters.bytes.add(data.len());
     let written = match syscalls::write(socket, data) {
         Err(error) if error.would_block() => Ok(0),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use crate::clock::Moment;
 use crate::connection::{Connection, Next, TICKS_PER_TIMEOUT};
 use crate::context::Context;
 use crate::lingering::Lingering;
@@ -16,12 +17,12 @@ pub struct Connections {
     table: Slab<Connection>,
     /// Those that are no longer served, or never were.
     pub lingering: Lingering,
-    /// How long connections may be idle, in [`TICKS_PER_TIMEOUT`] ticks of this length; zero is for ever.
+    /// How often the idle clock ticks: [`TICKS_PER_TIMEOUT`] times in a timeout. Zero turns it off, as a stop does.
     tick: Duration,
-    /// How often that clock has ticked. It never ticks twice in one turn of the loop. So a stall of the process, or a
+    /// How often it has ticked. It never ticks twice in one turn of the loop. So a stall of the process, or a
     /// turn that takes long, is one tick, and nobody counts as idle only because the thread did not come to them.
     ticks: u32,
-    next_tick: Duration,
+    next_tick: Moment,
     /// The slot at which a sweep goes on.
     sweep: Option<usize>,
 }
@@ -34,7 +35,7 @@ impl Connections {
             lingering: Lingering::default(),
             tick: idle_timeout / TICKS_PER_TIMEOUT,
             ticks: 0,
-            next_tick: Duration::ZERO,
+            next_tick: Moment::ZERO,
             sweep: None,
         }
     }
@@ -54,20 +55,21 @@ impl Connections {
         let slot = self.table.insert(connection);
         if context.poller.add(&self.table[slot].socket, Source::Connection(slot), interest).is_err() {
             // ENOMEM, ENOSPC: it would never be heard of again.
+            self.close(context, slot);
             context.counters.connections.subtract(1);
             context.counters.rejected.add(1);
-            self.close(context, slot);
         } else {
             // Its first message is often here already: that saves a wait.
-            self.ready(context, slot);
+            self.advance(context, slot);
         }
     }
 
-    /// Serves a connection about which an event came; false if there was nothing to do.
-    pub fn ready(&mut self, context: &mut Context, slot: usize) -> bool {
+    /// Does for a connection what can be done now; false if that is nothing.
+    pub fn advance(&mut self, context: &mut Context, slot: usize) -> bool {
         let Some(connection) = self.table.get_mut(slot) else { return false };
         match connection.advance(context) {
-            Ok(Next::Wait) => connection.touch(self.ticks),
+            Ok(Next::Wait) => return false,
+            Ok(Next::Continue) => connection.touch(self.ticks),
             Ok(Next::WaitFor(interest)) => {
                 connection.touch(self.ticks);
                 self.wait_for(context, slot, interest);
@@ -76,7 +78,6 @@ impl Connections {
                 let connection = self.remove(context, slot);
                 self.lingering.linger(context, connection.socket);
             }
-            Err(error) if error.would_block() => return false,
             // ECONNRESET, EPIPE, ETIMEDOUT and the like: this connection is over, nothing else is.
             Ok(Next::Close) | Err(_) => self.close(context, slot),
         }
@@ -90,7 +91,7 @@ impl Connections {
     }
 
     /// When to call [`Self::run_timers`].
-    pub fn next_timer(&self, context: &Context) -> Option<Duration> {
+    pub fn next_timer(&self, context: &Context) -> Option<Moment> {
         let sweep = self.sweep.map(|_| context.clock.now());
         let tick = (!self.tick.is_zero() && !self.table.is_empty()).then_some(self.next_tick);
         sweep.or(tick).into_iter().chain(self.lingering.next_look).min()
@@ -98,7 +99,8 @@ impl Connections {
 
     /// Goes on with a sweep, lets the idle clock tick, and looks at the sockets that linger.
     pub fn run_timers(&mut self, context: &mut Context) {
-        // Not one wait later, as a deadline: a sweep serves each connection once more before it closes it.
+        // Unlike a deadline it needs no further wait before it acts: a sweep serves each connection once more before it
+        // closes it.
         if !self.tick.is_zero() && self.sweep.is_none() && context.clock.now() >= self.next_tick {
             self.ticks = self.ticks.wrapping_add(1);
             self.next_tick = context.clock.after(self.tick);
@@ -121,7 +123,7 @@ impl Connections {
             if context.is_stopping() {
                 self.table[slot].drain();
                 self.wait_for(context, slot, self.table[slot].wanted());
-            } else if !self.ready(context, slot) {
+            } else if !self.advance(context, slot) {
                 // Nothing has come in that was not served yet. Has the peer read something? Being writable comes as an
                 // event only when a good part of the socket's buffer is free.
                 self.table[slot].note_progress(self.ticks, self.tick);

@@ -1,8 +1,9 @@
-//! What an I/O thread does: waits, serves what is ready, accepts, carries out commands and timers, and waits again.
+//! What an I/O thread does: waits; serves what is ready, accepts, carries out commands; then timers, sends, the stop and
+//! the limit; and waits again.
 //!
 //! Input comes first, then limits and timers: otherwise a client would be cut off though its data is here. While the
-//! events of one wait are served, only a descriptor's own event may close it. So no event can meet a slot that was
-//! given up and taken again in between.
+//! events of one wait are served, only a descriptor's own event may close it, and what is accepted is served only after
+//! them all. So no event can meet a slot that was given up and taken again in between.
 
 use std::mem;
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::acceptor::Acceptor;
 use crate::busy_poll::BusyPoll;
-use crate::connection::read_size;
+use crate::clock::Moment;
 use crate::connections::Connections;
-use crate::context::Context;
+use crate::context::{Context, read_size};
 use crate::mailbox::{CatchUp, Command, Inbox};
 use crate::poller::{PER_TURN, Source};
 use crate::sends::{Request, Sends, Settled};
@@ -66,6 +67,7 @@ impl EventLoop {
             let timer = self.next_timer();
             let events = self.wait(may_poll, timer);
             self.serve(events);
+            // Without a timer the clock stood still: nothing can be due.
             if timer.is_some() {
                 self.run_timers();
             }
@@ -93,7 +95,7 @@ impl EventLoop {
     }
 
     /// Waits for events, or for a timer, and says how many events came.
-    fn wait(&mut self, may_poll: bool, timer: Option<Duration>) -> usize {
+    fn wait(&mut self, may_poll: bool, timer: Option<Moment>) -> usize {
         let Context { poller, clock, .. } = &mut self.context;
         let timeout = clock.begin_wait(timer, Instant::now);
         let waited = self.busy_poll.wait(may_poll, timeout, |timeout| poller.wait(timeout));
@@ -117,16 +119,16 @@ impl EventLoop {
         let (mut has_clients, mut has_commands, mut was_busy) = (false, false, false);
         for index in 0..events {
             match self.context.poller.source(index) {
-                Source::Connection(slot) => was_busy |= self.connections.ready(&mut self.context, slot),
-                Source::Exchange(slot) => self.sends.ready(&mut self.context, slot),
-                Source::Lingering(slot) => self.connections.lingering.ready(&mut self.context, slot),
+                Source::Connection(slot) => was_busy |= self.connections.advance(&mut self.context, slot),
+                Source::Exchange(slot) => self.sends.advance(&mut self.context, slot),
+                Source::Lingering(slot) => self.connections.lingering.discard_input(&mut self.context, slot),
                 Source::Listener => has_clients = true,
                 Source::Waker => has_commands = true,
             }
         }
         if has_clients && let Some(acceptor) = &mut self.acceptor {
-            // As many as other events: a burst of connections does not hold up those that are open, nor they the burst.
-            // To go on until accept says EAGAIN would cost a call per connection.
+            // As many as this wait brought events: a burst of connections does not hold up those that are open, nor they the
+            // burst. To go on until accept says EAGAIN would cost a call per connection.
             acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, events);
         }
         if has_commands {
@@ -160,9 +162,9 @@ impl EventLoop {
         }
     }
 
-    fn next_timer(&self) -> Option<Duration> {
+    fn next_timer(&self) -> Option<Moment> {
         let clock = &self.context.clock;
-        let stop = self.context.stop.map(|deadline| clock.toward(deadline));
+        let stop = self.context.stop_deadline.map(|deadline| clock.toward(deadline));
         let pause = self.acceptor.as_ref().and_then(|acceptor| acceptor.next_timer(clock));
         let connections = self.connections.next_timer(&self.context);
         [stop, pause, self.sends.next_timer(clock), connections].into_iter().flatten().min()
@@ -176,8 +178,8 @@ impl EventLoop {
         }
     }
 
-    /// Puts sends on the wire, each when the one before is accepted: many at once could take every descriptor that is left,
-    /// and none for the server's side of them.
+    /// Puts sends on the wire, and accepts their connections. Each send begins when the one before is accepted: many at once
+    /// could take every descriptor that is left, and none for the server's side of them.
     fn start_sends(&mut self) {
         let Some(acceptor) = &mut self.acceptor else { return };
         for _ in 0..PER_TURN {
@@ -198,7 +200,7 @@ impl EventLoop {
         if !self.context.is_stopping() {
             self.connections.drain();
         }
-        self.context.stop = Some(self.context.stop.map_or(deadline, |before| before.min(deadline)));
+        self.context.stop_deadline = Some(self.context.stop_deadline.map_or(deadline, |before| before.min(deadline)));
         if let Some(acceptor) = &self.acceptor {
             acceptor.stop_others();
         }
@@ -206,12 +208,12 @@ impl EventLoop {
 
     /// Goes on with a stop, if there is one; true at its end. The first thread ends last.
     fn advance_stop(&mut self) -> bool {
-        let Some(deadline) = self.context.stop else { return false };
-        let has_accepted = match &mut self.acceptor {
+        let Some(deadline) = self.context.stop_deadline else { return false };
+        let accepts_no_more = match &mut self.acceptor {
             Some(acceptor) => acceptor.take_backlog(&mut self.context, &mut self.connections, &mut self.sends),
             None => true,
         };
-        let is_done = has_accepted && self.sends.is_empty() && self.connections.is_empty();
+        let is_done = accepts_no_more && self.sends.is_empty() && self.connections.is_empty();
         is_done || self.context.clock.has_passed(deadline)
     }
 }

@@ -34,7 +34,8 @@ use napi_derive::napi;
 
 use crate::error::Error;
 use crate::sends::Settled;
-use crate::server::{Config, Report, Server};
+use crate::server::{Report, Server};
+use crate::shared::Config;
 
 /// What `start` is told. Times are in milliseconds.
 #[napi(object)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use crate::clock::Moment;
 use crate::context::Context;
 use crate::poller::{Interest, PER_TURN, Source};
 use crate::syscalls;
@@ -27,13 +28,13 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 pub struct Lingering {
     sockets: Slab<Ending>,
     /// When to call [`Self::run_timers`] next, while there is anything to look at.
-    pub next_look: Option<Duration>,
+    pub next_look: Option<Moment>,
 }
 
 struct Ending {
     socket: OwnedFd,
     /// Turned away, it was never counted as open, and is closed at this moment. Otherwise the stop has a deadline.
-    turned_away_until: Option<Duration>,
+    turned_away_until: Option<Moment>,
 }
 
 impl Lingering {
@@ -76,8 +77,8 @@ impl Lingering {
         }
     }
 
-    /// Drops the input of a socket about which an event came; closes it at the end of input.
-    pub fn ready(&mut self, context: &mut Context, slot: usize) {
+    /// Reads once, and drops it; closes the socket at the end of input.
+    pub fn discard_input(&mut self, context: &mut Context, slot: usize) {
         let Some(ending) = self.sockets.get(slot) else { return };
         match syscalls::read(&ending.socket, &mut context.buffer) {
             Ok(1..) => {}
@@ -102,8 +103,8 @@ impl Lingering {
         let done: Vec<_> = done.take(PER_TURN).collect();
         let pause = if done.len() < PER_TURN { LOOK_INTERVAL } else { Duration::ZERO };
         for slot in done {
-            // What has arrived meanwhile is read, so that closing sends no RST.
-            self.ready(context, slot);
+            // Input that has arrived would make closing send a RST.
+            self.discard_input(context, slot);
             self.close(context, slot);
         }
         self.next_look = (!self.is_empty()).then(|| context.clock.after(pause));

@@ -28,8 +28,8 @@ pub enum Source {
 const SLOT_BITS: u32 = 32;
 const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 
-/// How many events one wait takes; what does not fit stays ready for the next one. Of anything else, too, one turn of the
-/// loop does so much at most, so that every connection has its turn.
+/// How many events one wait takes; what does not fit stays ready for the next one. So many connections, too, a turn of the
+/// loop accepts, drains or closes for idleness at most, so that every connection has its turn.
 pub const PER_TURN: usize = 256;
 
 /// What to wait for. Errors and hang-ups are always reported (`epoll_ctl(2)`).

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::exchange::Exchange;
 use crate::poller::Source;
 
-/// How many sends are on the wire at once. More is slower, not faster: 13,900 per second at 8, 13,200 at 512.
+/// How many sends are on the wire at once. More is no faster: 13,900 per second at 8, 13,200 at 512.
 pub const MAX_IN_FLIGHT: usize = 64;
 
 /// How long to wait when all client ports are taken (`EADDRNOTAVAIL`; a closed one is reusable after a second), or all
@@ -26,7 +26,7 @@ pub struct Request {
     /// What to write. May be empty: that is a connection without a byte.
     pub data: Vec<u8>,
     /// When to give it up, on the clock of the thread.
-    pub deadline: Duration,
+    pub deadline: Moment,
 }
 
 /// A send that is over.
@@ -44,9 +44,9 @@ pub struct Sends {
     /// By id: ids grow, so the oldest is first, and any is found when it is given up.
     queued: BTreeMap<u64, Request>,
     in_flight: Slab<(Request, Exchange)>,
-    deadlines: BTreeSet<(Duration, u64)>,
+    deadlines: BTreeSet<(Moment, u64)>,
     /// There was no client port or no descriptor: no new attempt before this moment.
-    paused_until: Option<Duration>,
+    paused_until: Option<Moment>,
     /// The sends that are over, each once, for the event loop to take.
     pub settled: Vec<Settled>,
 }
@@ -79,7 +79,7 @@ impl Sends {
         match Exchange::open(self.destination, request.data.len()) {
             Ok(exchange) => {
                 let slot = self.in_flight.insert((request, exchange));
-                self.ready(context, slot);
+                self.advance(context, slot);
             }
             Err(error) => self.retry_or_fail(context, error, request),
         }
@@ -101,8 +101,8 @@ impl Sends {
         }
     }
 
-    /// Goes on with a send about which an event came.
-    pub fn ready(&mut self, context: &mut Context, slot: usize) {
+    /// Does for a send on the wire what can be done now.
+    pub fn advance(&mut self, context: &mut Context, slot: usize) {
         let Some((request, exchange)) = self.in_flight.get_mut(slot) else { return };
         match exchange.advance(&request.data, &mut context.buffer[..context.read_size]) {
             Ok(false) => self.wait_for_event(context, slot),
@@ -147,14 +147,14 @@ impl Sends {
             self.deadlines.pop_first();
             if let Some(slot) = self.slot(id) {
                 // Its answer may be here: where many are ready, one wait does not report all.
-                self.ready(context, slot);
+                self.advance(context, slot);
             }
             self.give_up(context, id, libc::ETIMEDOUT);
         }
     }
 
     /// When to call [`Self::run_timers`].
-    pub fn next_timer(&self, clock: &Clock) -> Option<Duration> {
+    pub fn next_timer(&self, clock: &Clock) -> Option<Moment> {
         let deadline = self.deadlines.first().map(|(deadline, _)| clock.toward(*deadline));
         deadline.into_iter().chain(self.paused_until).min()
     }

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,28 +16,11 @@ use crate::listener::listen;
 use crate::mailbox::{Command, Mailbox, mailbox};
 use crate::poller::{Interest, Source};
 use crate::sends::{Sends, Settled};
-use crate::shared::{Shared, Stats};
+use crate::shared::{Config, Shared, Stats};
 use crate::syscalls;
 
 /// The name of the I/O thread, as `top -H` and `/proc/PID/task/TID/comm` show it.
 pub const THREAD_NAME: &str = "echo-io";
-
-/// How to start a server.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Where to listen. Port 0 takes any free port.
-    pub address: SocketAddrV4,
-    /// How many connections may wait to be accepted: the backlog of listen(2), cut to `net.core.somaxconn`.
-    pub backlog: i32,
-    /// More connections than this are turned away.
-    pub max_connections: usize,
-    /// Connections that are idle for so long are closed; zero never does.
-    pub idle_timeout: Duration,
-    /// How long to poll for the next event before sleeping, where that pays; zero never does.
-    pub busy_poll: Duration,
-    /// How many I/O threads share the connections.
-    pub threads: NonZeroUsize,
-}
 
 /// What the first I/O thread tells the owner of its server.
 #[derive(Debug)]
@@ -93,8 +75,9 @@ impl Server {
         self.post(Command::Cancel(id));
     }
 
-    /// Stops without losing what has been begun: takes the backlog, closes the listener, finishes the sends, echoes what
-    /// has arrived, and closes. What is not done after `timeout` is cut off. [`Report::Ended`] says when it is over.
+    /// Stops without losing what has been begun: carries out the sends, takes the clients in the backlog, closes the
+    /// listener, echoes what has arrived, and closes. Who connects before the listener is closed is served, too. What is
+    /// not done after `timeout` is cut off. [`Report::Ended`] says when it is over.
     pub fn stop(&self, timeout: Duration) {
         self.post(Command::Stop(timeout));
     }
@@ -107,8 +90,8 @@ impl Server {
     /// Closes everything at once, and returns when the threads have ended: at once after [`Report::Ended`]. Only
     /// [`Self::stats`] is left.
     ///
-    /// An owner that is garbage-collected calls it at the end, so that the thread's stack and the descriptor of its
-    /// mailbox do not wait for a collection.
+    /// To be called after [`Report::Ended`] by an owner that is garbage-collected: otherwise the thread's stack and the
+    /// descriptor of its mailbox wait for that.
     pub fn release(&mut self) {
         self.stop(Duration::ZERO);
         if let Some((_, thread)) = self.first.take() {

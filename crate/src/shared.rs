@@ -1,10 +1,31 @@
 //! What the I/O threads of one server and its handle know in common: the configuration, the counters, and a few figures
 //! that are about all threads together.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::net::SocketAddrV4;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed},
+};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use crate::server::Config;
+/// How to start a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Where to listen. Port 0 takes any free port.
+    pub address: SocketAddrV4,
+    /// How many connections may wait to be accepted: the backlog of listen(2), cut to `net.core.somaxconn`.
+    pub backlog: i32,
+    /// More connections than this are turned away.
+    pub max_connections: usize,
+    /// Connections that are idle for so long are closed; zero never does.
+    pub idle_timeout: Duration,
+    /// How long to poll for the next event before sleeping, where that pays; zero never does.
+    pub busy_poll: Duration,
+    /// How many I/O threads share the connections.
+    pub threads: NonZeroUsize,
+}
 
 /// What a server has done since it started.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -42,12 +63,12 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Counts up.
     pub fn add(&self, amount: usize) {
-        self.0.store(self.get().wrapping_add(amount as u64), Relaxed);
+        self.0.store(self.0.load(Relaxed).wrapping_add(amount as u64), Relaxed);
     }
 
     /// Takes back what was counted.
     pub fn subtract(&self, amount: usize) {
-        self.0.store(self.get().wrapping_sub(amount as u64), Relaxed);
+        self.0.store(self.0.load(Relaxed).wrapping_sub(amount as u64), Relaxed);
     }
 
     /// The number now.
@@ -64,7 +85,7 @@ pub struct Shared {
     pub counters: Box<[Arc<Counters>]>,
     /// Connections open now: from their admission, after accept, until they are closed.
     pub open: AtomicUsize,
-    /// Bytes that all connections together owe their peers.
+    /// Bytes kept for peers that do not read, by all connections together.
     pub unsent: AtomicUsize,
     /// The message of the first panic on an I/O thread.
     pub panic: OnceLock<String>,
@@ -88,7 +109,7 @@ impl Shared {
             self.counters.iter().map(|counters| counter(counters).get()).fold(0, u64::wrapping_add)
         };
         // Read before the total: no one is to see more connections open than there ever were.
-        let active_connections = self.open.load(Relaxed) as u64;
+        let active_connections = self.open.load(Acquire) as u64;
         Stats {
             total_connections: sum(|counters| &counters.connections),
             total_bytes: sum(|counters| &counters.bytes),

@@ -1,8 +1,8 @@
 //! The system calls, one safe function each. This is the only module with unsafe code.
 //!
 //! A descriptor is an [`OwnedFd`], so closing is dropping; borrowed ones come as `impl AsFd`, so none is used after its
-//! end. Every descriptor is made non-blocking and close-on-exec by the call that makes it: none can leak into a child
-//! process, whatever another thread forks in between.
+//! end. Every descriptor is made close-on-exec, and every socket non-blocking, by the call that makes it: none can leak into
+//! a child process, whatever another thread forks in between.
 
 #![allow(unsafe_code)]
 

@@ -9,8 +9,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use echo_node::connection::{Connection, Next, READ_SIZE, READ_SIZE_WHEN_SHORT, UNSENT_LIMIT, read_size};
+use echo_node::connection::{Connection, Next, READ_SIZE_OVER_LIMIT, UNSENT_LIMIT};
 use echo_node::context::Context;
+use echo_node::context::{READ_SIZE, read_size};
 use echo_node::error::Result;
 use echo_node::poller::Interest;
 use echo_node::shared::Shared;
@@ -56,7 +57,7 @@ impl Pair {
 #[test]
 fn an_event_that_means_nothing_changes_nothing() {
     let mut pair = pair();
-    assert!(pair.advance().unwrap_err().would_block());
+    assert_eq!(pair.advance(), Ok(Next::Wait));
     assert_eq!(pair.shared.stats().total_bytes, 0);
 }
 
@@ -64,7 +65,7 @@ fn an_event_that_means_nothing_changes_nothing() {
 fn one_call_echoes_one_message() {
     let mut pair = pair();
     pair.peer.write_all(b"hello").unwrap();
-    assert_eq!(pair.advance(), Ok(Next::Wait));
+    assert_eq!(pair.advance(), Ok(Next::Continue));
     assert_eq!(pair.take(), 5);
     assert_eq!(pair.shared.stats().total_bytes, 5);
 }
@@ -75,7 +76,7 @@ fn while_something_is_owed_it_waits_to_write_and_does_not_read() {
     let written = pair.fill();
     let owed = pair.shared.unsent.load(Relaxed);
     assert!(owed > 0 && owed <= READ_SIZE, "{owed} bytes are owed");
-    assert!(pair.advance().unwrap_err().would_block());
+    assert_eq!(pair.advance(), Ok(Next::Wait));
 
     let mut received = 0;
     while received < written {
@@ -92,7 +93,7 @@ fn the_end_of_input_closes_it() {
     let mut pair = pair();
     pair.peer.write_all(b"the last").unwrap();
     pair.peer.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(pair.advance(), Ok(Next::Wait));
+    assert_eq!(pair.advance(), Ok(Next::Continue));
     assert_eq!(pair.advance(), Ok(Next::Close));
     assert_eq!(pair.take(), 8);
 }
@@ -115,7 +116,7 @@ fn draining_it_echoes_what_has_arrived_and_lingers() {
     pair.peer.write_all(b"in time").unwrap();
     pair.connection.drain();
     assert_eq!(pair.connection.wanted(), Interest::Both);
-    assert_eq!(pair.advance(), Ok(Next::Wait));
+    assert_eq!(pair.advance(), Ok(Next::Continue));
     assert_eq!(pair.take(), 7);
     assert_eq!(pair.advance(), Ok(Next::Linger));
 }
@@ -130,8 +131,8 @@ fn reads_are_small_while_all_owe_more_than_the_limit_and_large_at_it() {
         pair.take()
     };
     assert_eq!(read(&mut pair, UNSENT_LIMIT), 10_000);
-    assert_eq!(read(&mut pair, UNSENT_LIMIT + 1), READ_SIZE_WHEN_SHORT);
-    assert_eq!(read(&mut pair, UNSENT_LIMIT), 20_000 - READ_SIZE_WHEN_SHORT);
+    assert_eq!(read(&mut pair, UNSENT_LIMIT + 1), READ_SIZE_OVER_LIMIT);
+    assert_eq!(read(&mut pair, UNSENT_LIMIT), 20_000 - READ_SIZE_OVER_LIMIT);
 }
 
 #[test]

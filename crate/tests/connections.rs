@@ -69,7 +69,7 @@ impl Scene {
         let events = self.context.poller.wait(Some(Duration::ZERO)).unwrap();
         for index in 0..events {
             let Source::Connection(slot) = self.context.poller.source(index) else { panic!("what is that?") };
-            self.connections.ready(&mut self.context, slot);
+            self.connections.advance(&mut self.context, slot);
         }
         events
     }
@@ -146,7 +146,7 @@ fn many_that_expire_together_are_closed_a_part_per_turn() {
 fn many_that_drain_together_are_drained_a_part_per_turn() {
     let mut scene = Scene::new();
     let _peers: Vec<_> = (0..COUNT).map(|_| scene.connect()).collect();
-    scene.context.stop = Some(Duration::MAX);
+    scene.context.stop_deadline = Some(Duration::MAX);
     scene.connections.drain();
     scene.turn(Duration::ZERO);
     // An event of a draining connection says at once that it is writable.

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::thread;
 use std::time::Duration;
 
-use echo_node::server::Config;
+use echo_node::shared::Config;
 use support::{DEFAULTS, echo, noise, start, write_and_end};
 
 #[test]

@@ -7,7 +7,8 @@ mod support;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use echo_node::server::{Config, Report};
+use echo_node::server::Report;
+use echo_node::shared::Config;
 use support::{DEFAULTS, echo, start, start_stalling};
 
 const AMPLE: Duration = Duration::from_secs(60);

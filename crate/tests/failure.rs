@@ -13,7 +13,8 @@ use echo_node::context::Context;
 use echo_node::event_loop::EventLoop;
 use echo_node::mailbox::{Command, mailbox};
 use echo_node::sends::Sends;
-use echo_node::server::{Config, Report, Server};
+use echo_node::server::{Report, Server};
+use echo_node::shared::Config;
 use echo_node::shared::Shared;
 use support::{DEFAULTS, echo, start, wait_until};
 

@@ -13,7 +13,8 @@ use echo_node::context::Context;
 use echo_node::error::{Error, Result};
 use echo_node::poller::Source;
 use echo_node::sends::{Request, Sends, Settled};
-use echo_node::server::{Config, Report};
+use echo_node::server::Report;
+use echo_node::shared::Config;
 use echo_node::shared::Shared;
 use support::{DEFAULTS, Running, noise, start, start_stalling};
 
@@ -128,7 +129,7 @@ fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
         }
         for index in 0..context.poller.wait(Some(AMPLE)).unwrap() {
             let Source::Exchange(slot) = context.poller.source(index) else { panic!("there is only a send") };
-            sends.ready(&mut context, slot);
+            sends.advance(&mut context, slot);
         }
     }
 }

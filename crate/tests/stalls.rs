@@ -10,7 +10,8 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use echo_node::clock::Clock;
-use echo_node::server::{Config, Report};
+use echo_node::server::Report;
+use echo_node::shared::Config;
 use support::{DEFAULTS, Running, echo, start_stalling};
 
 const AMPLE: Duration = Duration::from_secs(60);
@@ -140,6 +141,8 @@ fn the_clock_counts_little_of_a_stall() {
     wait(&mut clock, 9_000_000, 0);
     assert_eq!(clock.now(), milliseconds(128));
     assert_eq!(clock.deadline(present + milliseconds(5), milliseconds(100)), milliseconds(233));
+    let stalled = present + milliseconds(10_000);
+    assert_eq!(clock.deadline(stalled, milliseconds(100)), milliseconds(278), "nor does a deadline move by it");
     assert_eq!(clock.begin_wait(None, || present), None);
     assert_eq!(clock.deadline(present + milliseconds(50), milliseconds(100)), milliseconds(228), "it stands still");
     clock.begin_wait(Some(Duration::ZERO), || present + milliseconds(50));
@@ -154,11 +157,17 @@ fn a_deadline_passes_one_wait_after_it_was_reached() {
     let deadline = clock.after(Duration::from_millis(30));
     assert_eq!(clock.begin_wait(Some(deadline), || start), Some(deadline));
     assert_eq!(clock.toward(deadline), Duration::from_millis(25), "a stall would show by then");
-    clock.end_wait(start + Duration::from_millis(30), Duration::from_millis(25));
+    clock.end_wait(start + Duration::from_millis(31), Duration::from_millis(25));
     assert!(!clock.has_passed(deadline));
     assert_eq!(clock.toward(deadline), deadline);
-    clock.end_wait(start + Duration::from_millis(30), Duration::ZERO);
+    clock.end_wait(start + Duration::from_millis(31), Duration::ZERO);
     assert!(clock.has_passed(deadline));
+}
+
+#[test]
+fn even_a_deadline_of_no_time_is_one_wait_away() {
+    let clock = Clock::default();
+    assert!(!clock.has_passed(clock.deadline(Instant::now(), Duration::ZERO)));
 }
 
 /// What the other tests rely on.

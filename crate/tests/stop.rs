@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echo_node::server::{Config, Report};
+use echo_node::server::Report;
+use echo_node::shared::Config;
 use support::{DEFAULTS, echo, noise, start, wait_until, write_until_blocked};
 
 const AMPLE: Duration = Duration::from_secs(60);

@@ -9,7 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use echo_node::server::{Config, Report, Server};
+use echo_node::server::{Report, Server};
+use echo_node::shared::Config;
 use echo_node::shared::Stats;
 
 /// How long a condition may take to come true. It takes milliseconds; this is for a machine that is busy.
