@@ -1,7 +1,6 @@
 // Child processes that are talked to while they run. None outlives the process that started it.
 
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 
 import { execa } from 'execa'
 
@@ -47,7 +46,8 @@ export class Child {
     this.#ended = this.#waitForEnd()
     // Only a caller of `end` is to hear of a failure.
     this.#ended.catch(() => {})
-    this.#lines = createInterface(this.process.stdout)[Symbol.asyncIterator]()
+    // Not by node:readline: from Node.js 24 on it ends lines at U+2028, too.
+    this.#lines = this.process.iterable()[Symbol.asyncIterator]()
     this.process.stdin.on('error', () => {})
     this.process.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
   }
