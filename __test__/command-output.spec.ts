@@ -94,10 +94,11 @@ for (const [args, input] of MODES) {
 
 test('a node whose reports nobody reads ends all the same', async (t) => {
   const node = spawn(process.execPath, [EXECUTABLE], { timeout: 60_000, killSignal: 'SIGKILL' })
+  const exit = once(node, 'exit')
   // Together more than a pipe holds.
   node.stdin.end(`${`${'x'.repeat(50)}\n`.repeat(2000)}${INIT}\n`)
   t.regex(await within('its replies', text(node.stdout)), /init_ok/)
-  const [code] = (await within('its end', once(node, 'exit'))) as [number]
+  const [code] = (await within('its end', exit)) as [number]
   t.is(code, 0)
 })
 

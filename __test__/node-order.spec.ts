@@ -78,6 +78,32 @@ test('a send that does not come back is answered with code 0 within 4 s, and wha
   t.is(lab.output.replies.length, 4)
 })
 
+test('what is read ahead has its time from then on, also where two reads are taken together', async (t) => {
+  const lab = await gated(t)
+  lab.write(Array.from({ length: 1024 }, (_, index) => send(index + 2)))
+  await until('there is room for no more', () => lab.server.gates.length === 1024)
+  const begin = performance.now()
+  lab.write([send(1026)])
+  await lab.settle()
+  await sleep(500)
+  lab.write([send(1027)])
+  const replies = await lab.answered(1028)
+  t.true(performance.now() - begin < PATIENCE)
+  t.like(replies.at(-1), LATE)
+  await lab.close()
+})
+
+test('a last line without a newline has its time from the end of the input on', async (t) => {
+  const lab = await gated(t)
+  lab.input.write(send(2))
+  await sleep(4000)
+  lab.input.end()
+  await until('it is under way', () => lab.server.gates.length === 1)
+  lab.server.gates[0]!.resolve()
+  await lab.ended
+  t.is(lab.output.replies[2]!['echoed'], 'data 2')
+})
+
 test('the deadline counts from the reading of the request, not from the start of its work', async (t) => {
   const lab = await gated(t)
   lab.write([send(2)])

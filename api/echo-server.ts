@@ -34,10 +34,7 @@ export interface ServerEvents {
 }
 
 /** A send under way. */
-interface Pending {
-  resolve: (data: Buffer) => void
-  reject: (reason: Error) => void
-}
+type Pending = { resolve: (data: Buffer) => void; reject: (reason: Error) => void }
 
 // Not the global ones: those of jsdom are no objects. Taken when this module is loaded: fake timers of a test, installed
 // later, would never clear what a real one has set.

@@ -8,6 +8,8 @@ const COMMA = 0x2c
 const COLON = 0x3a
 const BACKSLASH = 0x5c
 const SPACE = 0x20
+/** The bytes of `\u00`, which begin the only escape that letters have. */
+const ESCAPED_ASCII = 0x5c753030
 
 /** The value of a JSON text; undefined if the text is not JSON. */
 export function parse(text: string): unknown {
@@ -36,7 +38,7 @@ export function countElements(json: Buffer): number {
  * The values of these members, with the white space around them, found in one pass over the text of an object. If
  * several members have the same name, the last one counts, as with `JSON.parse`. Works on any bytes.
  *
- * @param names of ASCII characters
+ * @param names of ASCII letters and underscores
  */
 export function rawMembers<Name extends string>(json: Buffer, ...names: Name[]): Partial<Record<Name, Buffer>> {
   const found: Partial<Record<Name, Buffer>> = {}
@@ -47,11 +49,7 @@ export function rawMembers<Name extends string>(json: Buffer, ...names: Name[]):
     const keyEnd = endOfString(json, at)
     const valueStart = skipSpace(json, keyEnd) + 1
     const valueEnd = endOfValue(json, valueStart)
-    // As Latin-1, which is quick: an object may have millions of keys, and what is not ASCII is no name. Letters have no
-    // other escape.
-    const string = json.toString('latin1', at, keyEnd)
-    const key = (string.includes('\\u') ? parse(string) : string.slice(1, -1)) as Name
-    if (names.includes(key)) found[key] = json.subarray(valueStart, valueEnd)
+    for (const name of names) if (isName(name, json, at, keyEnd)) found[name] = json.subarray(valueStart, valueEnd)
     at = skipSpace(json, valueEnd + 1)
   }
   return found
@@ -81,6 +79,18 @@ export function respace(json: Buffer): Buffer {
     at++
   }
   return out.subarray(0, length)
+}
+
+/** Whether the string from `start` to `end` is this name. Allocates nothing: an object may have millions of keys. */
+function isName(name: string, json: Buffer, start: number, end: number): boolean {
+  let at = start + 1
+  for (let index = 0; index < name.length; index++) {
+    const isEscaped = json[at] === BACKSLASH && at + 6 < end && json.readUInt32BE(at) === ESCAPED_ASCII
+    const code = isEscaped ? 16 * hexDigit(json[at + 4]!) + hexDigit(json[at + 5]!) : json[at]
+    if (code !== name.charCodeAt(index)) return false
+    at += isEscaped ? 6 : 1
+  }
+  return at === end - 1
 }
 
 /** The index of the comma or bracket after the value that starts at `at`. */
@@ -113,3 +123,4 @@ function skipSpace(json: Buffer, at: number): number {
 const isSpace = (byte: number): boolean => byte === SPACE || byte === 0x0a || byte === 0x0d || byte === 0x09
 const opens = (byte: number): boolean => byte === 0x5b || byte === 0x7b
 const closes = (byte: number): boolean => byte === 0x5d || byte === 0x7d
+const hexDigit = (byte: number): number => (byte <= 0x39 ? byte - 0x30 : (byte | 0x20) - 0x57)

@@ -51,8 +51,10 @@ export class EchoNode {
   #stopped = false
   #isInputOver = false
   #inputError: Error | undefined
-  /** When the first bytes of the next chunk were read. Node.js reads ahead while lines wait for room. */
-  #readAt: number | undefined
+  /** How many bytes of the input had been read by when. Node.js reads ahead while lines wait for room. */
+  readonly #reads: { bytes: number; at: number }[] = []
+  /** Bytes of the input that have come out of the stream. */
+  #bytesTaken = 0
   /** Ends a wait for input, or for its end. */
   #onInput: () => void = () => {}
   /** Ends a wait for room. */
@@ -93,19 +95,20 @@ export class EchoNode {
     const { input } = this.#options
     // Not as an async iterator, which makes one request at a time a twentieth slower.
     input.on('readable', () => {
-      this.#readAt ??= performance.now()
+      this.#reads.push({ bytes: this.#bytesTaken + input.readableLength, at: performance.now() })
       this.#onInput()
     })
     input.on('end', () => this.#endInput())
     input.on('error', (error) => this.#endInput(error))
     for (;;) {
       const chunk = input.read() as Buffer | null
-      if (chunk !== null) await this.#takeLines(this.#splitter.push(chunk))
+      this.#bytesTaken += chunk?.length ?? 0
+      if (chunk !== null) await this.#takeLines(this.#splitter.push(chunk), this.#readAt())
       else if (this.#isInputOver) break
       else await new Promise<void>((resolve) => (this.#onInput = resolve))
     }
     // After an error the last line may be the start of a longer one.
-    if (this.#inputError === undefined) await this.#takeLines(this.#splitter.end())
+    if (this.#inputError === undefined) await this.#takeLines(this.#splitter.end(), performance.now())
     await this.#pipeline.drained
     this.#flush()
     await this.#written
@@ -117,14 +120,18 @@ export class EchoNode {
     this.#onInput()
   }
 
-  async #takeLines(lines: Buffer[]): Promise<void> {
-    const deadline = (this.#readAt ?? performance.now()) + TIME_LIMIT
-    this.#readAt = undefined
+  /** When the last bytes that were taken had been read. Of reads that come together the stream may tell only the first. */
+  #readAt(): number {
+    while (this.#reads.length > 1 && this.#reads[0]!.bytes < this.#bytesTaken) this.#reads.shift()
+    return this.#reads[0]?.at ?? performance.now()
+  }
+
+  async #takeLines(lines: Buffer[], readAt: number): Promise<void> {
     for (const line of lines) {
       while (!this.#stopped && !this.#hasRoom()) await new Promise<void>((resolve) => (this.#onRoom = resolve))
       if (this.#stopped) return
       if (this.#id !== undefined) this.#handlers ??= this.#makeHandlers()
-      this.#take(line, deadline)
+      this.#take(line, readAt + TIME_LIMIT)
     }
   }
 
@@ -142,14 +149,10 @@ export class EchoNode {
   #take(line: Buffer, deadline: number): void {
     const message = parseLine(line)
     const { envelope } = message
-    let work: Work | Reply
-    if ('reason' in message) {
-      this.#options.report(`malformed: ${message.reason}`)
-      if (envelope === undefined) return
-      work = errorReply(ErrorCode.malformedRequest, message.reason)
-    } else {
-      work = this.#workFor(message)
-    }
+    const isMalformed = 'reason' in message
+    if (isMalformed) this.#options.report(`malformed: ${message.reason}`)
+    if (isMalformed && envelope === undefined) return
+    const work = isMalformed ? errorReply(ErrorCode.malformedRequest, message.reason) : this.#workFor(message)
     this.#unansweredBytes += line.length
     this.#pipeline.add(work, deadline, (reply) => {
       this.#unansweredBytes -= line.length

@@ -1,6 +1,5 @@
 //! A server: its I/O threads, and the handle by which other threads start them, speak to them and stop them.
 
-use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -65,7 +64,6 @@ impl Server {
     /// [`Report::Settled`] under `id`, which the caller keeps unique.
     ///
     /// False if the server has ended; then nothing comes.
-    #[must_use]
     pub fn send(&self, id: u64, data: Vec<u8>, timeout: Duration) -> bool {
         self.post(Command::Send(id, data, timeout))
     }
@@ -179,11 +177,7 @@ fn run_other(event_loop: EventLoop, shared: &Shared, first: &Mailbox) {
 /// Runs a loop to its end, notes a panic, and closes all that the loop has.
 fn run(mut event_loop: EventLoop, shared: &Shared, on_settled: impl FnMut(Vec<Settled>)) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| event_loop.run(on_settled))) {
-        shared.panic.get_or_init(|| panic_message(&*panic));
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref().map(String::as_str));
+        shared.panic.get_or_init(|| text.unwrap_or("a panic without a message").to_owned());
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a message").to_owned()
 }
