@@ -123,13 +123,19 @@ traced('a panic on the I/O thread ends the server, and nothing else', async (t) 
     '--inject=?epoll_wait,?epoll_pwait:retval=1000:when=3',
   )
   // So many cannot be over in two turns.
-  const sends = Array.from({ length: 100 }, () => server.send(Buffer.alloc(1 << 20)))
+  const data = Buffer.alloc(1 << 20)
+  const sends = Array.from({ length: 100 }, () => server.send(data))
   const endings = await within('the sends', Promise.allSettled(sends))
-  t.true(endings.some(({ status }) => status === 'rejected'))
-  for (const ending of endings) {
-    if (ending.status === 'rejected') t.is((ending.reason as NodeJS.ErrnoException).code, 'ERR_SERVER_FAILED')
-    else t.is(ending.value.bytes, 1 << 20)
-  }
+  const codes = endings.map((ending) => {
+    return ending.status === 'rejected' ? (ending.reason as NodeJS.ErrnoException).code : ending.value.bytes
+  })
+  t.true(codes.includes('ERR_SERVER_FAILED'))
+  // The last ones may have come after it.
+  const known = new Set([data.length, 'ERR_SERVER_FAILED', 'ERR_SERVER_NOT_RUNNING'])
+  t.deepEqual(
+    codes.filter((code) => !known.has(code!)),
+    [],
+  )
   await client.end()
   await tracer.detach()
   t.is(closes.length, 1)
