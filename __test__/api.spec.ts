@@ -410,6 +410,21 @@ test('a signal that fires while it is listened to aborts the send', async (t) =>
   t.is(server.stats().totalConnections, 0)
 })
 
+const call = (_: string, listener: unknown): void => (listener as () => void)()
+
+test('a signal that calls back before it says that it fired aborts the send', async (t) => {
+  const started = listening(t)
+  for (const server of [new EchoServer(), started]) {
+    const controller = new AbortController()
+    const aborting = Object.defineProperty(controller.signal, 'aborted', { get: () => controller.abort() })
+    for (const signal of [oddSignal({ addEventListener: call }), aborting]) {
+      t.like(await t.throwsAsync(server.send('x', { signal })), { name: 'AbortError', code: 'ABORT_ERR' })
+    }
+  }
+  await started.stop()
+  t.is(started.stats().totalConnections, 0)
+})
+
 test('a signal without a reason that can be read aborts the send all the same', async (t) => {
   const server = listening(t)
   const signal = withGetter('reason', fail)

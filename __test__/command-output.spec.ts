@@ -92,6 +92,12 @@ for (const [args, input] of MODES) {
   })
 }
 
+test('a node that cannot read its requests from such a descriptor: one line on stderr, exit code 1', async (t) => {
+  const { code, stderr } = await redirected([], '0</')
+  t.is(stderr, 'echo-node: cannot read requests: stdin must be a file, a pipe, a stream socket or a terminal\n')
+  t.is(code, 1)
+})
+
 test('a node whose reports nobody reads ends all the same', async (t) => {
   const node = spawn(process.execPath, [EXECUTABLE], { timeout: 60_000, killSignal: 'SIGKILL' })
   const exit = once(node, 'exit')

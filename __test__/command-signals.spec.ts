@@ -225,6 +225,29 @@ needing('script')('a later signal ends a server whose terminal takes no output',
   t.is(code, '143')
 })
 
+needing('script')('a terminal that takes no reports holds up neither replies nor the end', async (t) => {
+  const directory = await temporaryDirectory()
+  t.teardown(() => directory[Symbol.dispose]())
+  const pid = join(directory.path, 'pid')
+  // stderr is the terminal; the requests come through a pipe, and the replies go to one.
+  const lines = `(yes nonsense | head -n 5000; echo '${INIT}'; sleep 60)`
+  const shown = `${lines} | (echo $BASHPID >${pid}; exec "${process.execPath}" "${EXECUTABLE}") >${directory.path}/replies`
+  const terminal = new Child([
+    'script',
+    '-qfec',
+    `exec bash -c '${shown.replaceAll("'", String.raw`'\''`)}'`,
+    '/dev/null',
+  ])
+  // Ctrl-S.
+  terminal.process.stdin.write('\u0013')
+  await until('it replies', () => read(join(directory.path, 'replies')).includes('init_ok'))
+  const node = Number(read(pid))
+  process.kill(node, 'SIGTERM')
+  await until('it has ended', () => !existsSync(`/proc/${node}`))
+  await terminal.kill()
+  t.pass()
+})
+
 /** The command at a terminal of its own, whose end does not kill it. */
 async function terminalScene(t: ExecutionContext, args: string) {
   const directory = await temporaryDirectory()

@@ -48,7 +48,7 @@ function isIntact(end: Ending): boolean {
 
 /** The client's own calls: whatever fails there is what the send is rejected with. */
 const REJECTING: [string, string][] = [
-  ['socket', 'EMFILE ENFILE ENOBUFS ENOMEM EACCES EAFNOSUPPORT EPROTONOSUPPORT'],
+  ['socket', 'ENOBUFS ENOMEM EACCES EAFNOSUPPORT EPROTONOSUPPORT'],
   ['setsockopt', 'ENOPROTOOPT EINVAL ENOMEM'],
   ['connect', 'ECONNREFUSED ENETUNREACH ETIMEDOUT EACCES EPERM EADDRINUSE EAFNOSUPPORT ENOBUFS'],
   ['shutdown', 'ENOTCONN ENOBUFS'],
@@ -69,6 +69,16 @@ for (const [syscall, errnos] of REJECTING) {
     }
   })
 }
+
+traced('no descriptor left for the client or for the server costs no send', async (t) => {
+  for (const fault of [...faults('socket', 'EMFILE ENFILE'), ...faults('eventfd2', 'EMFILE ENFILE')]) {
+    const { endings, idleCpu, leaked } = await strike(fault)
+    const label = JSON.stringify(fault)
+    t.true(endings.every(isIntact), `${label}: ${JSON.stringify(endings)}`)
+    t.true(idleCpu < 5, `${label}: ${idleCpu} % of a core`)
+    t.deepEqual(leaked, { descriptors: 0, threads: 0 }, label)
+  }
+})
 
 traced('connect that fails with EINTR EAGAIN EINPROGRESS EALREADY EADDRNOTAVAIL costs no send', async (t) => {
   const late = faults('connect', 'EINTR EAGAIN EINPROGRESS EALREADY')

@@ -120,6 +120,36 @@ test.serial('stop takes no more input, and finishes what was asked', async (t) =
   t.true(lab.input.destroyed)
 })
 
+test.serial('stop answers what was read before', async (t) => {
+  const lab = await Lab.started(t, () => new GatedServer())
+  const { gates } = lab.server
+  lab.write(Array.from({ length: 2000 }, (_, index) => send(index + 2, 'read')))
+  lab.input.write('{"half a line')
+  await until('there is room for no more', () => gates.length === 1024)
+  lab.node.stop()
+  let released = 0
+  await until('all are answered', () => {
+    while (released < gates.length) gates[released++]!.resolve()
+    return lab.output.count === 2002
+  })
+  await lab.ended
+  t.true(lab.output.replies.slice(2).every((reply) => reply['echoed'] === 'read'))
+  t.deepEqual(lab.reports, [])
+})
+
+test.serial('many short lines leave everything else its turn', async (t) => {
+  const lab = await Lab.started(t, real)
+  let turns = 0
+  const ticks = setInterval(() => turns++, 1)
+  lab.write(['y\n'.repeat(200_000), request('tcp_echo_stats', 2)])
+  await lab.answered(3)
+  clearInterval(ticks)
+  // They take half a second and more.
+  t.true(turns > 10, `${turns} turns`)
+  t.is(lab.reports.length, 200_001)
+  await lab.close()
+})
+
 test.serial('an error of its input takes nothing from what was read before', async (t) => {
   const lab = await Lab.started(t, () => new GatedServer())
   const { gates } = lab.server

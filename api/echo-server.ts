@@ -183,11 +183,13 @@ export class EchoServer extends EventEmitter<ServerEvents> {
 
   async #exchange(data: unknown, timeout: number, signal: AbortSignal | undefined): Promise<Buffer> {
     const id = this.#nextId++
-    const abort = (): void => this.#abort(id, signal!)
+    let isAborted = false
+    const abort = (): boolean => (isAborted = this.#abort(id, signal!))
     // Before the send begins, so that a signal that fails here leaves nothing on the wire.
     signal?.addEventListener('abort', abort, { once: true })
     try {
-      if (signal?.aborted) throw abortError(signal)
+      // A signal may call back within these two calls.
+      if (signal?.aborted || isAborted) throw abortError(signal!)
       const { listening } = this
       // From here on no code of others runs: it could detach the buffer.
       const bytes = payload(data)
@@ -207,10 +209,11 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     }
   }
 
-  #abort(id: number, signal: AbortSignal): void {
-    this.#native!.cancel(id)
+  #abort(id: number, signal: AbortSignal): true {
+    this.#native?.cancel(id)
     this.#take(id)?.reject(abortError(signal))
     this.#updateKeepAlive()
+    return true
   }
 
   /** The send with this id, which is over now; undefined if it was over already. */

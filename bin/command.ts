@@ -1,6 +1,6 @@
 import type { EchoServer } from '../index.ts'
 import { EchoNode } from '../maelstrom/node.ts'
-import { exit, isReaderGone, onStopSignal, output, print, report } from './process.ts'
+import { exit, isReaderGone, onStopSignal, openInput, output, print, report } from './process.ts'
 
 const EXIT_FAILURE = 1
 
@@ -11,7 +11,7 @@ function createServer(): EchoServer {
 }
 
 async function runNode(): Promise<void> {
-  const node = new EchoNode({ input: process.stdin, output, report, createServer })
+  const node = new EchoNode({ input: openInput(), output, report, createServer })
   onStopSignal(() => node.stop())
   if (process.stdin.isTTY) report('reading Maelstrom requests, one JSON object per line; Ctrl-D ends, see --help')
   await node.run()

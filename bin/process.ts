@@ -1,6 +1,6 @@
 import { closeSync, createWriteStream, fstatSync } from 'node:fs'
 import { constants } from 'node:os'
-import type { Writable } from 'node:stream'
+import { Readable, Writable } from 'node:stream'
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** Milliseconds. npm, `timeout` and process managers send a signal twice, or two different ones. */
@@ -15,13 +15,24 @@ const LAST_REPORTS = 5000
 export const output = openOutput()
 
 function openOutput(): Writable {
-  const kind = fstatSync(1)
-  // Node.js's own stream for files takes a short write, as on a full disk, for a whole one. That for a directory drops all.
-  if (kind.isFile() || kind.isDirectory()) return createWriteStream('', { fd: 1, autoClose: false })
-  // A terminal that takes no output, as after Ctrl-S, would block the process, and no signal could end it.
+  // Node.js's own stream for files takes a short write, as on a full disk, for a whole one; the one for a descriptor that
+  // it does not know, such as a directory, drops all.
+  const isOwn = !fstatSync(1).isFile() && Object.getPrototypeOf(process.stdout) !== Writable.prototype
+  return isOwn ? neverBlocking(process.stdout) : createWriteStream('', { fd: 1, autoClose: false })
+}
+
+/** Standard input. */
+export function openInput(): Readable {
+  // Node.js gives an empty stream for a descriptor that it does not know, such as a directory.
+  if (Object.getPrototypeOf(process.stdin) !== Readable.prototype) return process.stdin
+  throw new Error('cannot read requests: stdin must be a file, a pipe, a stream socket or a terminal')
+}
+
+/** A terminal that takes no output, as after Ctrl-S, would block the process, and no signal could end it. */
+function neverBlocking(stream: NodeJS.WriteStream): Writable {
   // oxlint-disable-next-line no-underscore-dangle -- Node.js has no public way to say so
-  if (process.stdout.isTTY) Object(process.stdout)._handle.setBlocking(false)
-  return process.stdout
+  if (stream.isTTY) Object(stream)._handle.setBlocking(false)
+  return stream
 }
 
 /**
@@ -93,9 +104,7 @@ async function written(stream: Writable): Promise<void> {
 export function exitNow(code = process.exitCode): never {
   // Node.js restores the settings of its terminals when it exits, and aborts if a terminal is gone. There is nothing to
   // restore, and those that are closed it passes over.
-  for (const descriptor of [0, 1, 2]) {
-    if (fstatSync(descriptor).isCharacterDevice()) closeSync(descriptor)
-  }
+  for (const descriptor of [0, 1, 2]) if (fstatSync(descriptor).isCharacterDevice()) closeSync(descriptor)
   return process.exit(code)
 }
 
@@ -114,11 +123,8 @@ let leftOut = 0
  * memory does not grow with them.
  */
 export function report(line: string): void {
-  if (isFull) {
-    leftOut++
-    return
-  }
-  if (!hasReported) process.stderr.on('error', () => {})
+  if (isFull) return void leftOut++
+  if (!hasReported) neverBlocking(process.stderr).on('error', () => {})
   hasReported = true
   isFull = !process.stderr.write(`echo-node: ${line.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}\n`)
   if (isFull) process.stderr.once('drain', resume)

@@ -18,10 +18,8 @@ export async function serve(args: ServeArguments): Promise<void> {
   const hideLive = isLive ? showLive(server) : () => {}
   const failure = await closed
   hideLive()
-  if (failure !== undefined) {
-    if (args.json) printJson({ event: 'failed', error: failure.message })
-    throw failure
-  }
+  if (failure !== undefined && args.json) printJson({ event: 'failed', error: failure.message })
+  if (failure !== undefined) throw failure
   if (args.json) printJson({ event: 'stopped', ...server.stats() })
   else print(`${totals(server.stats())}\n`)
 }

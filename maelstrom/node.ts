@@ -11,6 +11,8 @@ import type { Envelope, Reply, Request } from './protocol.ts'
 const MOST_REQUESTS = 1024
 /** Bytes of unanswered requests above which no input is taken. */
 const MOST_BYTES = 32 * 1024 * 1024
+/** Milliseconds of reading lines after which signals, timers and replies have their turn. */
+const SLICE = 10
 /** Characters of a node's name, which every reply repeats. */
 const LONGEST_ID = 1000
 const TOO_LONG = `skipped a line of more than ${LINE_LIMIT} bytes`
@@ -48,8 +50,9 @@ export class EchoNode {
   /** Settled when the last batch, and so every one before it, is written. */
   #written = Promise.resolve()
   readonly #splitter = new LineSplitter(LINE_LIMIT, () => this.#options.report(TOO_LONG))
-  #stopped = false
   #isInputOver = false
+  /** The input ends where a line ends: not where an error or `stop` ended it. */
+  #isComplete = true
   #inputError: Error | undefined
   /** How many bytes of the input had been read by when. Node.js reads ahead while lines wait for room. */
   readonly #reads: { bytes: number; at: number }[] = []
@@ -83,12 +86,10 @@ export class EchoNode {
     if (this.#inputError !== undefined) throw explained('cannot read requests', this.#inputError)
   }
 
-  /** Takes no more input. Requests taken before are still answered. */
+  /** Reads no more input. Requests that were read before are still answered. */
   stop(): void {
-    this.#stopped = true
     this.#options.input.destroy()
-    this.#endInput()
-    this.#onRoom()
+    this.#endInput(false)
   }
 
   async #serve(): Promise<void> {
@@ -98,8 +99,8 @@ export class EchoNode {
       this.#reads.push({ bytes: this.#bytesTaken + input.readableLength, at: performance.now() })
       this.#onInput()
     })
-    input.on('end', () => this.#endInput())
-    input.on('error', (error) => this.#endInput(error))
+    input.on('end', () => this.#endInput(true))
+    input.on('error', (error) => this.#endInput(false, error))
     for (;;) {
       const chunk = input.read() as Buffer | null
       this.#bytesTaken += chunk?.length ?? 0
@@ -107,15 +108,14 @@ export class EchoNode {
       else if (this.#isInputOver) break
       else await new Promise<void>((resolve) => (this.#onInput = resolve))
     }
-    // After an error the last line may be the start of a longer one.
-    if (this.#inputError === undefined) await this.#takeLines(this.#splitter.end(), performance.now())
+    if (this.#isComplete) await this.#takeLines(this.#splitter.end(), performance.now())
     await this.#pipeline.drained
     this.#flush()
     await this.#written
   }
 
-  #endInput(error?: Error): void {
-    if (!this.#isInputOver) this.#inputError = error
+  #endInput(isComplete: boolean, error?: Error): void {
+    if (!this.#isInputOver) [this.#isComplete, this.#inputError] = [isComplete, error]
     this.#isInputOver = true
     this.#onInput()
   }
@@ -127,9 +127,13 @@ export class EchoNode {
   }
 
   async #takeLines(lines: Buffer[], readAt: number): Promise<void> {
+    let sliceEnd = performance.now() + SLICE
     for (const line of lines) {
-      while (!this.#stopped && !this.#hasRoom()) await new Promise<void>((resolve) => (this.#onRoom = resolve))
-      if (this.#stopped) return
+      while (!this.#hasRoom()) await new Promise<void>((resolve) => (this.#onRoom = resolve))
+      if (performance.now() > sliceEnd) {
+        await new Promise((resolve) => setImmediate(resolve))
+        sliceEnd = performance.now() + SLICE
+      }
       if (this.#id !== undefined) this.#handlers ??= this.#makeHandlers()
       this.#take(line, readAt + TIME_LIMIT)
     }

@@ -38,6 +38,8 @@ impl Exchange {
     /// getsockname(2) do.
     pub fn open(to: SocketAddrV4, length: usize) -> Result<Self> {
         let socket = syscalls::socket()?;
+        // The server's side needs a descriptor, too: of two servers near the limit each could wait for that of the other.
+        let _spare = syscalls::eventfd().map_err(|error| Error { syscall: "accept", ..error })?;
         // Without it the client's port could not be listened on until its TIME_WAIT is over.
         syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
         syscalls::connect(&socket, to)?;

@@ -16,7 +16,7 @@ use crate::poller::Source;
 pub const MAX_IN_FLIGHT: usize = 64;
 
 /// How long to wait when all client ports are taken (`EADDRNOTAVAIL`; a closed one is reusable after a second), or all
-/// descriptors.
+/// descriptors: other sends give theirs back.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// What a caller wants sent.
@@ -87,13 +87,7 @@ impl Sends {
     }
 
     fn retry_or_fail(&mut self, context: &Context, error: Error, request: Request) {
-        let may_retry = match error.errno {
-            libc::EADDRNOTAVAIL => true,
-            // Those on the wire give their descriptors back. Where there is none, waiting would be in vain.
-            libc::EMFILE | libc::ENFILE => !self.in_flight.is_empty(),
-            _ => false,
-        };
-        if may_retry {
+        if matches!(error.errno, libc::EADDRNOTAVAIL | libc::EMFILE | libc::ENFILE) {
             self.queued.insert(request.id, request);
             self.paused_until = Some(context.clock.after(RETRY));
         } else {

@@ -10,30 +10,47 @@ use std::time::Duration;
 use echo_node::server::Report;
 use support::{DEFAULTS, start};
 
-const SENDS: usize = 500;
-/// Fewer than the sends that may be on the wire at once would need.
-const DESCRIPTORS_LEFT: usize = 40;
+/// The soft limit of the tests.
+const PLENTY: usize = 1000;
+
+/// Lets the process open so many descriptors.
+fn limit(descriptors: usize) {
+    let (pid, limit) = (std::process::id().to_string(), format!("--nofile={descriptors}:"));
+    assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
+}
+
+/// Sends so much to each of so many servers while so many descriptors are left.
+fn carry_out(servers: usize, sends: usize, descriptors_left: usize) {
+    limit(PLENTY);
+    let servers: Vec<_> = (0..servers).map(|_| start(&DEFAULTS)).collect();
+    // One of these belongs to the reading itself.
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().count() - 1;
+    limit(open + descriptors_left);
+    for id in 0..sends {
+        for running in &servers {
+            assert!(running.server.send(id as u64, b"hello".into(), Duration::from_secs(60)));
+        }
+    }
+    for running in &servers {
+        let mut settled = 0;
+        while settled < sends {
+            let Ok(Report::Settled(some)) = running.events.recv_timeout(Duration::from_secs(60)) else {
+                panic!("{settled} of {sends} sends are settled, and no more");
+            };
+            for send in &some {
+                assert_eq!(send.result.as_deref(), Ok(&b"hello"[..]));
+            }
+            settled += some.len();
+        }
+        assert_eq!(running.stats().total_connections, sends as u64);
+    }
+}
 
 #[test]
 fn all_are_carried_out() {
-    let running = start(&DEFAULTS);
-    let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
-    let limit = format!("--nofile={}:", open + DESCRIPTORS_LEFT);
-    let pid = std::process::id().to_string();
-    assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
-
-    for id in 0..SENDS {
-        assert!(running.server.send(id as u64, b"hello".into(), Duration::from_secs(60)));
-    }
-    let mut settled = 0;
-    while settled < SENDS {
-        let Ok(Report::Settled(sends)) = running.events.recv_timeout(Duration::from_secs(60)) else {
-            panic!("{settled} of {SENDS} sends are settled, and no more");
-        };
-        for send in &sends {
-            assert_eq!(send.result.as_deref(), Ok(&b"hello"[..]));
-        }
-        settled += sends.len();
-    }
-    assert_eq!(running.stats().total_connections, SENDS as u64);
+    // Fewer descriptors than the sends that may be on the wire at once would need.
+    carry_out(1, 500, 40);
+    // Each server could take the descriptor that the other needs.
+    carry_out(2, 100, 2);
+    carry_out(2, 100, 3);
 }
