@@ -133,6 +133,21 @@ for (const [syscall, errnos, when] of EITHER) {
   })
 }
 
+traced('sends that are cut off reject with an error each', async (t) => {
+  const server = new EchoServer()
+  server.start()
+  // Nobody serves them.
+  const tracer = await fail(await ioThread(), 'accept4', 'EMFILE', '1+')
+  const settled = Promise.allSettled(Array.from({ length: 100 }, () => server.send('x', { timeout: 60_000 })))
+  await server.stop({ timeout: 0 })
+  await tracer.end()
+  const errors = (await settled).map((end) => (end.status === 'rejected' ? (end.reason as SystemError) : undefined))
+  t.true(
+    errors.every((error) => error?.code === 'ECANCELED' && error.address === '127.0.0.1' && error.syscall.length > 0),
+  )
+  t.is(new Set(errors).size, 100)
+})
+
 traced('a send resolves with what came back on the wire, not with what was sent', async (t) => {
   const server = new EchoServer()
   server.start()

@@ -4,7 +4,7 @@ import type { EchoServer } from '../index.ts'
 import { Handlers } from './handlers.ts'
 import { LINE_LIMIT, LineSplitter } from './lines.ts'
 import { Pipeline, type Work } from './pipeline.ts'
-import { TIME_LIMIT, ErrorCode, errorReply, formatReply, parseLine, show } from './protocol.ts'
+import { ErrorCode, errorReply, formatReply, parseLine, show, TIME_LIMIT } from './protocol.ts'
 import type { Envelope, Reply, Request } from './protocol.ts'
 
 /** Unanswered requests above which no input is taken. */
@@ -27,7 +27,7 @@ export interface NodeOptions {
   output: Writable
   /** Called with one line, without its newline, about what cannot be answered. */
   report: (line: string) => void
-  /** Makes the servers that the data goes through. Called twice, after `init`, so that loading the engine does not delay init_ok. */
+  /** Makes the servers that the data goes through. Called twice, and after `init`: loading the engine delays no init_ok. */
   createServer: () => EchoServer
 }
 
