@@ -39,7 +39,7 @@ impl Exchange {
     pub fn open(to: SocketAddrV4, length: usize) -> Result<Self> {
         let socket = syscalls::socket()?;
         // The server's side needs a descriptor, too: of two servers near the limit each could wait for that of the other.
-        let _spare = syscalls::eventfd().map_err(|error| Error { syscall: "accept", ..error })?;
+        let _spare = socket.try_clone().map_err(|_| Error::last("accept"))?;
         // Without it the client's port could not be listened on until its TIME_WAIT is over.
         syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
         syscalls::connect(&socket, to)?;
