@@ -11,7 +11,7 @@ import { nodeTooOld } from './node-version.ts'
 export type { NativeServer, Outcome } from '../binding/index.d.cts'
 
 /** What Node.js threw. In jest it is no instance of this realm's `Error`. */
-interface Failure {
+interface LoadFailure {
   code?: string
   message: string
 }
@@ -23,7 +23,7 @@ const isBundled = typeof __filename === 'undefined' || !__filename.endsWith(join
 export const { start: startNative } = load()
 
 function load(): typeof Binding {
-  const failures: Failure[] = []
+  const failures: LoadFailure[] = []
   // Which libc this machine has shows by trying: the binary for the other one is not installed, or cannot be loaded.
   for (const libc of ['gnu', 'musl']) {
     const target = `${process.platform}-${process.arch}-${libc}`
@@ -41,21 +41,21 @@ function load(): typeof Binding {
       if (typeof binding.start === 'function') return binding
       throw new Error('what was loaded is not the addon')
     } catch (error) {
-      failures.push(error as Failure)
+      failures.push(error as LoadFailure)
     }
   }
   const cause = failures.find(({ code }) => code !== 'MODULE_NOT_FOUND') ?? failures[0]
   throw Object.assign(codedError('ERR_BINDING_NOT_LOADED', reason(cause)), cause && { cause })
 }
 
-function reason(failure: Failure | undefined): string {
+function reason(failure: LoadFailure | undefined): string {
   if (failure === undefined) {
     return `there is no echo-node for ${process.platform} ${process.arch}: use it on Linux, on x64 or arm64`
   }
   return nodeTooOld() ?? problem(failure)
 }
 
-function problem(failure: Failure): string {
+function problem(failure: LoadFailure): string {
   const why = failure.message.trim().split('\n', 1)[0]!
   if (failure.code === 'ERR_DLOPEN_DISABLED') {
     return 'Node.js may not load addons here: start it without --no-addons or, under --permission, with --allow-addons'

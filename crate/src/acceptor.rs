@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::connections::Connections;
 use crate::context::Context;
 use crate::error::Error;
-use crate::mailbox::{CatchUp, Command, Mailbox};
+use crate::mailbox::{CatchUp, Mailbox, Message};
 use crate::poller::{Interest, PER_TURN, Source};
 use crate::sends::Sends;
 use crate::syscalls;
@@ -133,7 +133,7 @@ impl Acceptor {
             let catch_up = Arc::new(CatchUp(Arc::clone(&self.mailboxes[0].waker)));
             for thread in &self.mailboxes {
                 // One that has ended has nothing to catch up with.
-                thread.post(Command::CatchUp(Arc::clone(&catch_up)));
+                thread.post(Message::CatchUp(Arc::clone(&catch_up)));
             }
             self.catch_up = Some((Arc::downgrade(&catch_up), self.over_limit.len()));
         }
@@ -149,7 +149,7 @@ impl Acceptor {
         match self.last_dealt {
             0 => connections.adopt(context, connection),
             // A thread that has ended takes nothing: it has failed, and the server is about to end.
-            other => drop(self.mailboxes[other].post(Command::Adopt(connection))),
+            other => drop(self.mailboxes[other].post(Message::Adopt(connection))),
         }
     }
 
@@ -199,7 +199,7 @@ impl Acceptor {
     /// its end cuts them off.
     pub fn stop_others(&self) {
         for thread in &self.mailboxes[1..] {
-            thread.post(Command::Stop(Duration::MAX));
+            thread.post(Message::Stop(Duration::MAX));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an I/O thread does: waits; serves what is ready, accepts, carries out commands; then timers, sends, the stop and
+//! What an I/O thread does: waits; serves what is ready, accepts, takes its messages; then timers, sends, the stop and
 //! the limit; and waits again.
 //!
 //! Input comes first, then limits and timers: otherwise a client would be cut off though its data is here. While the
@@ -15,9 +15,9 @@ use crate::busy_poll::BusyPoll;
 use crate::clock::Moment;
 use crate::connections::Connections;
 use crate::context::{Context, read_size};
-use crate::mailbox::{CatchUp, Command, Inbox};
+use crate::mailbox::{CatchUp, Inbox, Message};
 use crate::poller::{PER_TURN, Source};
-use crate::sends::{Request, Sends, Settled};
+use crate::sends::{Outgoing, Sends, Settled};
 
 /// How long to wait after an error of `epoll_wait(2)` that ought not to exist, so that it cannot make the loop spin.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(10);
@@ -106,24 +106,24 @@ impl EventLoop {
             if error.errno != libc::EINTR {
                 thread::sleep(POLL_ERROR_PAUSE);
                 // If it goes on failing, no event tells of a stop.
-                self.carry_out_commands();
+                self.take_messages();
             }
             0
         })
     }
 
     /// Serves what is ready: first the sockets, as the poller reports them, then the clients in the backlog, then the
-    /// commands.
+    /// messages.
     fn serve(&mut self, events: usize) {
         self.context.read_size = read_size(events);
-        let (mut has_clients, mut has_commands, mut was_busy) = (false, false, false);
+        let (mut has_clients, mut has_messages, mut was_busy) = (false, false, false);
         for index in 0..events {
             match self.context.poller.source(index) {
                 Source::Connection(slot) => was_busy |= self.connections.advance(&mut self.context, slot),
                 Source::Exchange(slot) => self.sends.advance(&mut self.context, slot),
                 Source::Lingering(slot) => self.connections.lingering.discard_input(&mut self.context, slot),
                 Source::Listener => has_clients = true,
-                Source::Waker => has_commands = true,
+                Source::Waker => has_messages = true,
             }
         }
         if has_clients && let Some(acceptor) = &mut self.acceptor {
@@ -131,29 +131,29 @@ impl EventLoop {
             // burst. To go on until accept says EAGAIN would cost a call per connection.
             acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, events);
         }
-        if has_commands {
+        if has_messages {
             // Caught up when a turn brought no input: the end of a connection comes after its last message, so one turn
             // is not enough.
             self.catching_up.take_if(|(_, turns)| {
                 *turns -= 1;
                 !was_busy || *turns == 0
             });
-            self.carry_out_commands();
+            self.take_messages();
         }
     }
 
-    fn carry_out_commands(&mut self) {
-        for command in self.inbox.take().collect::<Vec<_>>() {
-            match command {
-                Command::Send(id, data, timeout) => {
+    fn take_messages(&mut self) {
+        for message in self.inbox.take().collect::<Vec<_>>() {
+            match message {
+                Message::Send(id, data, timeout) => {
                     let deadline = self.context.clock.deadline(Instant::now(), timeout);
-                    self.sends.push(Request { id, data, deadline });
+                    self.sends.push(Outgoing { id, data, deadline });
                 }
-                Command::Cancel(id) => self.sends.give_up(&self.context, id, libc::ECANCELED),
-                Command::Adopt(connection) => self.connections.adopt(&mut self.context, connection),
-                Command::CatchUp(catch_up) => self.catching_up = Some((catch_up, CATCH_UP_TURNS)),
-                Command::ThreadEnded => self.acceptor.iter_mut().for_each(|acceptor| acceptor.running -= 1),
-                Command::Stop(timeout) => self.begin_stop(timeout),
+                Message::Cancel(id) => self.sends.give_up(&self.context, id, libc::ECANCELED),
+                Message::Adopt(connection) => self.connections.adopt(&mut self.context, connection),
+                Message::CatchUp(catch_up) => self.catching_up = Some((catch_up, CATCH_UP_TURNS)),
+                Message::ThreadEnded => self.acceptor.iter_mut().for_each(|acceptor| acceptor.running -= 1),
+                Message::Stop(timeout) => self.begin_stop(timeout),
             }
         }
         if self.catching_up.is_some() {

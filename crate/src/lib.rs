@@ -39,7 +39,7 @@ use crate::shared::Config;
 
 /// What `start` is told. Times are in milliseconds.
 #[napi(object)]
-pub struct StartOptions {
+pub struct NativeOptions {
     /// An IPv4 address.
     pub host: String,
     /// A TCP port, or 0 for a free one.
@@ -58,14 +58,14 @@ pub struct StartOptions {
 
 /// A failed system call.
 #[napi(object)]
-pub struct Failure {
+pub struct NativeFailure {
     /// A negative number, as in `util.getSystemErrorName()`.
     pub errno: i32,
     /// The name of the call.
     pub syscall: String,
 }
 
-impl From<Error> for Failure {
+impl From<Error> for NativeFailure {
     fn from(error: Error) -> Self {
         Self { errno: -error.errno, syscall: error.syscall.to_owned() }
     }
@@ -73,11 +73,11 @@ impl From<Error> for Failure {
 
 /// What came of a send: the bytes that came back, or why there are none.
 #[napi]
-pub type Outcome = Either<Buffer, Failure>;
+pub type Outcome = Either<Buffer, NativeFailure>;
 
 /// What a server has done since it started.
 #[napi(object, object_from_js = false)]
-pub struct Stats {
+pub struct NativeStats {
     /// Connections accepted.
     pub total_connections: f64,
     /// Bytes echoed.
@@ -104,9 +104,9 @@ pub struct NativeServer {
 #[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
 #[allow(clippy::type_complexity, reason = "TypeScript's declarations know no aliases of tuples")]
 pub fn start(
-    options: StartOptions,
+    options: NativeOptions,
     on_report: Function<FnArgs<(Vec<(f64, Outcome)>, bool, Option<String>)>, ()>,
-) -> napi::Result<Either<NativeServer, Failure>> {
+) -> napi::Result<Either<NativeServer, NativeFailure>> {
     let ip: Ipv4Addr = options.host.parse().map_err(|_| napi::Error::from_reason("host must be an IPv4 address"))?;
     let config = Config {
         address: SocketAddrV4::new(ip, options.port),
@@ -164,9 +164,9 @@ impl NativeServer {
     /// The counters.
     #[napi(catch_unwind)]
     #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53: those are eleven days at 10 GB/s")]
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> NativeStats {
         let stats = self.server.stats();
-        Stats {
+        NativeStats {
             total_connections: stats.total_connections as f64,
             total_bytes: stats.total_bytes as f64,
             active_connections: stats.active_connections as f64,

@@ -1,4 +1,4 @@
-//! How other threads speak to an I/O thread: a queue of commands, and a way to wake it.
+//! How other threads speak to an I/O thread: a queue of messages, and a way to wake it.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::poller::{Poller, Waker};
 
 /// What an I/O thread can be told.
-pub enum Command {
+pub enum Message {
     /// Carry out a send: its id, the data, and the time that it may take.
     Send(u64, Vec<u8>, Duration),
     /// Give up the send with this id.
@@ -36,14 +36,14 @@ impl Drop for CatchUp {
 /// The end for those who post.
 #[derive(Clone)]
 pub struct Mailbox {
-    commands: Sender<Command>,
+    messages: Sender<Message>,
     /// Ends the thread's wait.
     pub waker: Arc<Waker>,
 }
 
-/// The thread's own end. Dropped, it refuses commands from then on.
+/// The thread's own end. Dropped, it refuses messages from then on.
 pub struct Inbox {
-    commands: Receiver<Command>,
+    messages: Receiver<Message>,
     /// Makes the thread's own next wait return.
     pub waker: Arc<Waker>,
 }
@@ -52,22 +52,22 @@ pub struct Inbox {
 pub fn mailbox(poller: &Poller) -> Result<(Mailbox, Inbox)> {
     let waker = Arc::new(Waker::new(poller)?);
     let (sender, receiver) = mpsc::channel();
-    Ok((Mailbox { commands: sender, waker: Arc::clone(&waker) }, Inbox { commands: receiver, waker }))
+    Ok((Mailbox { messages: sender, waker: Arc::clone(&waker) }, Inbox { messages: receiver, waker }))
 }
 
 impl Mailbox {
-    /// Leaves a command; false if the thread has ended and will not take it.
-    pub fn post(&self, command: Command) -> bool {
-        let taken = self.commands.send(command).is_ok();
+    /// Leaves a message; false if the thread has ended and will not take it.
+    pub fn post(&self, message: Message) -> bool {
+        let taken = self.messages.send(message).is_ok();
         self.waker.wake();
         taken
     }
 }
 
 impl Inbox {
-    /// Takes all commands, in the order they were posted.
-    pub fn take(&self) -> impl Iterator<Item = Command> {
+    /// Takes all messages, in the order they were posted.
+    pub fn take(&self) -> impl Iterator<Item = Message> {
         self.waker.reset();
-        self.commands.try_iter()
+        self.messages.try_iter()
     }
 }

@@ -20,7 +20,7 @@ pub enum Source {
     Exchange(usize),
     /// The listener: a client waits in the backlog.
     Listener,
-    /// The mailbox: another thread has posted a command.
+    /// The mailbox: another thread has posted a message.
     Waker,
 }
 

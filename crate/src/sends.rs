@@ -20,7 +20,7 @@ pub const MAX_IN_FLIGHT: usize = 64;
 const RETRY: Duration = Duration::from_millis(10);
 
 /// What a caller wants sent.
-pub struct Request {
+pub struct Outgoing {
     /// Names the send in what is said of it later. The caller sees to it that no two have the same.
     pub id: u64,
     /// What to write. May be empty: that is a connection without a byte.
@@ -42,8 +42,8 @@ pub struct Settled {
 pub struct Sends {
     destination: SocketAddrV4,
     /// By id: ids grow, so the oldest is first, and any is found when it is given up.
-    queued: BTreeMap<u64, Request>,
-    in_flight: Slab<(Request, Exchange)>,
+    queued: BTreeMap<u64, Outgoing>,
+    in_flight: Slab<(Outgoing, Exchange)>,
     deadlines: BTreeSet<(Moment, u64)>,
     /// There was no client port or no descriptor: no new attempt before this moment.
     paused_until: Option<Moment>,
@@ -65,9 +65,9 @@ impl Sends {
     }
 
     /// Takes a send on. It starts with the next [`Self::start_next`].
-    pub fn push(&mut self, request: Request) {
-        self.deadlines.insert((request.deadline, request.id));
-        self.queued.insert(request.id, request);
+    pub fn push(&mut self, outgoing: Outgoing) {
+        self.deadlines.insert((outgoing.deadline, outgoing.id));
+        self.queued.insert(outgoing.id, outgoing);
     }
 
     /// Puts the next send on the wire; false if none is queued or none may start now.
@@ -75,38 +75,38 @@ impl Sends {
         if self.paused_until.is_some() || self.in_flight.len() >= MAX_IN_FLIGHT {
             return false;
         }
-        let Some((_, request)) = self.queued.pop_first() else { return false };
-        match Exchange::open(self.destination, request.data.len()) {
+        let Some((_, outgoing)) = self.queued.pop_first() else { return false };
+        match Exchange::open(self.destination, outgoing.data.len()) {
             Ok(exchange) => {
-                let slot = self.in_flight.insert((request, exchange));
+                let slot = self.in_flight.insert((outgoing, exchange));
                 self.advance(context, slot);
             }
-            Err(error) => self.retry_or_fail(context, error, request),
+            Err(error) => self.retry_or_fail(context, error, outgoing),
         }
         true
     }
 
-    fn retry_or_fail(&mut self, context: &Context, error: Error, request: Request) {
+    fn retry_or_fail(&mut self, context: &Context, error: Error, outgoing: Outgoing) {
         if matches!(error.errno, libc::EADDRNOTAVAIL | libc::EMFILE | libc::ENFILE) {
-            self.queued.insert(request.id, request);
+            self.queued.insert(outgoing.id, outgoing);
             self.paused_until = Some(context.clock.after(RETRY));
         } else {
-            self.settle(&request, Err(error));
+            self.settle(&outgoing, Err(error));
         }
     }
 
     /// Does for a send on the wire what can be done now.
     pub fn advance(&mut self, context: &mut Context, slot: usize) {
-        let Some((request, exchange)) = self.in_flight.get_mut(slot) else { return };
-        match exchange.advance(&request.data, &mut context.buffer[..context.read_size]) {
+        let Some((outgoing, exchange)) = self.in_flight.get_mut(slot) else { return };
+        match exchange.advance(&outgoing.data, &mut context.buffer[..context.read_size]) {
             Ok(false) => self.wait_for_event(context, slot),
             Ok(true) => {
                 let received = std::mem::take(&mut exchange.received);
                 self.finish(context, slot, Ok(received));
             }
             Err(error) if exchange.is_connecting() => {
-                let request = self.remove(context, slot);
-                self.retry_or_fail(context, error, request);
+                let outgoing = self.remove(context, slot);
+                self.retry_or_fail(context, error, outgoing);
             }
             Err(error) => self.finish(context, slot, Err(error)),
         }
@@ -176,8 +176,8 @@ impl Sends {
 
     /// Ends a send before its time, if it is not over, with the system call it was waiting in.
     pub fn give_up(&mut self, context: &Context, id: u64, errno: i32) {
-        if let Some(request) = self.queued.remove(&id) {
-            self.settle(&request, Err(Error { errno, syscall: "connect" }));
+        if let Some(outgoing) = self.queued.remove(&id) {
+            self.settle(&outgoing, Err(Error { errno, syscall: "connect" }));
         } else if let Some(slot) = self.slot(id) {
             let (_, exchange) = &self.in_flight[slot];
             exchange.abort();
@@ -187,24 +187,24 @@ impl Sends {
     }
 
     fn slot(&self, id: u64) -> Option<usize> {
-        self.in_flight.iter().find(|(_, (request, _))| request.id == id).map(|(slot, _)| slot)
+        self.in_flight.iter().find(|(_, (outgoing, _))| outgoing.id == id).map(|(slot, _)| slot)
     }
 
     fn finish(&mut self, context: &Context, slot: usize, result: Result<Vec<u8>>) {
-        let request = self.remove(context, slot);
-        self.settle(&request, result);
+        let outgoing = self.remove(context, slot);
+        self.settle(&outgoing, result);
     }
 
-    fn remove(&mut self, context: &Context, slot: usize) -> Request {
-        let (request, exchange) = self.in_flight.remove(slot);
+    fn remove(&mut self, context: &Context, slot: usize) -> Outgoing {
+        let (outgoing, exchange) = self.in_flight.remove(slot);
         if exchange.interest.is_some() {
             context.poller.remove(&exchange.socket);
         }
-        request
+        outgoing
     }
 
-    fn settle(&mut self, request: &Request, result: Result<Vec<u8>>) {
-        self.deadlines.remove(&(request.deadline, request.id));
-        self.settled.push(Settled { id: request.id, result });
+    fn settle(&mut self, outgoing: &Outgoing, result: Result<Vec<u8>>) {
+        self.deadlines.remove(&(outgoing.deadline, outgoing.id));
+        self.settled.push(Settled { id: outgoing.id, result });
     }
 }

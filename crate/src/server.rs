@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
 use crate::listener::listen;
-use crate::mailbox::{Command, Mailbox, mailbox};
+use crate::mailbox::{Mailbox, Message, mailbox};
 use crate::poller::{Interest, Source};
 use crate::sends::{Sends, Settled};
 use crate::shared::{Config, Shared, Stats};
@@ -65,19 +65,19 @@ impl Server {
     ///
     /// False if the server has ended; then nothing comes.
     pub fn send(&self, id: u64, data: Vec<u8>, timeout: Duration) -> bool {
-        self.post(Command::Send(id, data, timeout))
+        self.post(Message::Send(id, data, timeout))
     }
 
     /// Gives up a send: it is settled with `ECANCELED`, and its connection reset. Nothing happens if it is over.
     pub fn cancel(&self, id: u64) {
-        self.post(Command::Cancel(id));
+        self.post(Message::Cancel(id));
     }
 
     /// Stops without losing what has been begun: carries out the sends, takes the clients in the backlog, closes the
     /// listener, echoes what has arrived, and closes. Who connects before the listener is closed is served, too. What is
     /// not done after `timeout` is cut off. [`Report::Ended`] says when it is over.
     pub fn stop(&self, timeout: Duration) {
-        self.post(Command::Stop(timeout));
+        self.post(Message::Stop(timeout));
     }
 
     /// What the server has done since it started.
@@ -98,8 +98,8 @@ impl Server {
         }
     }
 
-    fn post(&self, command: Command) -> bool {
-        self.first.as_ref().is_some_and(|(mailbox, _)| mailbox.post(command))
+    fn post(&self, message: Message) -> bool {
+        self.first.as_ref().is_some_and(|(mailbox, _)| mailbox.post(message))
     }
 }
 
@@ -134,7 +134,7 @@ impl Others {
 impl Drop for Others {
     fn drop(&mut self) {
         for mailbox in &self.mailboxes {
-            mailbox.post(Command::Stop(Duration::ZERO));
+            mailbox.post(Message::Stop(Duration::ZERO));
         }
         for thread in self.threads.drain(..) {
             // Its panics are caught and reported on the thread itself.
@@ -168,9 +168,9 @@ fn run_first(event_loop: EventLoop, others: Others, shared: &Shared, mut on_repo
 /// The life of another thread, whose end the first is told. If it fails, so does the server.
 fn run_other(event_loop: EventLoop, shared: &Shared, first: &Mailbox) {
     run(event_loop, shared, drop);
-    first.post(Command::ThreadEnded);
+    first.post(Message::ThreadEnded);
     if shared.panic.get().is_some() {
-        first.post(Command::Stop(Duration::ZERO));
+        first.post(Message::Stop(Duration::ZERO));
     }
 }
 

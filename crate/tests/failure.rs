@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use echo_node::context::Context;
 use echo_node::event_loop::EventLoop;
-use echo_node::mailbox::{Command, mailbox};
+use echo_node::mailbox::{Message, mailbox};
 use echo_node::sends::Sends;
 use echo_node::server::{Report, Server};
 use echo_node::shared::Config;
@@ -45,8 +45,8 @@ fn sends_that_the_panic_of_another_thread_ends_are_not_called_cancelled() {
     let (mailbox, inbox) = mailbox(&context.poller).unwrap();
     let nowhere = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
     let mut event_loop = EventLoop::new(context, inbox, Sends::new(nowhere), None);
-    assert!(mailbox.post(Command::Send(1, Vec::new(), Duration::MAX)));
-    assert!(mailbox.post(Command::Stop(Duration::ZERO)));
+    assert!(mailbox.post(Message::Send(1, Vec::new(), Duration::MAX)));
+    assert!(mailbox.post(Message::Stop(Duration::ZERO)));
     shared.panic.set("out of order".into()).unwrap();
     event_loop.run(|settled| panic!("{settled:?}"));
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use echo_node::context::Context;
 use echo_node::error::{Error, Result};
 use echo_node::poller::Source;
-use echo_node::sends::{Request, Sends, Settled};
+use echo_node::sends::{Outgoing, Sends, Settled};
 use echo_node::server::Report;
 use echo_node::shared::Config;
 use echo_node::shared::Shared;
@@ -121,7 +121,7 @@ fn a_refused_connection_is_an_error_of_connect() {
 fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
     let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
     let mut sends = Sends::new(to);
-    sends.push(Request { id: 1, data: data.into(), deadline: AMPLE });
+    sends.push(Outgoing { id: 1, data: data.into(), deadline: AMPLE });
     sends.start_next(&mut context);
     loop {
         if let Some(settled) = sends.settled.pop() {
