@@ -4,38 +4,9 @@
 
 mod support;
 
-use std::process::Command;
 use std::time::Duration;
 
-use echo_node::server::Report;
-use support::{DEFAULTS, Running, start};
-
-/// Lets the process open so many descriptors.
-fn limit(descriptors: usize) {
-    let (pid, limit) = (std::process::id().to_string(), format!("--nofile={descriptors}:"));
-    assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
-}
-
-/// Sends so often to each of these servers.
-fn carry_out(servers: &[Running], sends: usize) {
-    for id in 0..sends {
-        for running in servers {
-            assert!(running.server.send(id as u64, b"hello".into(), Duration::from_secs(60)));
-        }
-    }
-    for running in servers {
-        let mut settled = 0;
-        while settled < sends {
-            let Ok(Report::Settled(some)) = running.events.recv_timeout(Duration::from_secs(60)) else {
-                panic!("{settled} of {sends} sends are settled, and no more");
-            };
-            for send in &some {
-                assert_eq!(send.result.as_deref(), Ok(&b"hello"[..]));
-            }
-            settled += some.len();
-        }
-    }
-}
+use support::{DEFAULTS, limit_descriptors, start};
 
 #[test]
 fn the_sends_of_both_are_carried_out() {
@@ -43,8 +14,15 @@ fn the_sends_of_both_are_carried_out() {
     // One of these belongs to the reading itself.
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() - 1;
     for left in [3, 2] {
-        limit(open + left);
-        carry_out(&servers, 100);
+        limit_descriptors(open + left);
+        for id in 0..100 {
+            for running in &servers {
+                assert!(running.server.send(id, b"hello".into(), Duration::from_secs(60)));
+            }
+        }
+        for running in &servers {
+            running.wait_for_sends(100, b"hello");
+        }
     }
     assert!(servers.iter().all(|running| running.stats().total_connections == 200));
 }

@@ -4,12 +4,11 @@
 
 mod support;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use echo_node::server::Report;
 use echo_node::shared::Config;
-use support::{DEFAULTS, echo, start, start_stalling};
+use support::{DEFAULTS, echo, limit_descriptors, start, start_stalling};
 
 const AMPLE: Duration = Duration::from_secs(60);
 
@@ -22,12 +21,12 @@ fn the_send_is_carried_out() {
 
 fn a_stop_without_descriptors_or_clients_is_over_at_once() {
     let running = start(&DEFAULTS);
-    limit(open_descriptors());
+    limit_descriptors(open_descriptors());
     let start = Instant::now();
     running.server.stop(AMPLE);
     assert_eq!(running.wait_for_end(), None);
     assert!(start.elapsed() < AMPLE / 10, "it took {:?}", start.elapsed());
-    limit(1024);
+    limit_descriptors(1024);
 }
 
 fn idle_connections_end_while_it_waits_to_be_accepted() {
@@ -43,7 +42,7 @@ fn clients_in_the_backlog_end_while_it_waits_behind_them() {
         let (running, go_on) = start_stalling(&Config { threads: threads.try_into().unwrap(), ..DEFAULTS });
         running.stall();
         let clients: Vec<_> = (0..100).map(|_| running.connect()).collect();
-        limit(open_descriptors() + 10);
+        limit_descriptors(open_descriptors() + 10);
         assert!(running.server.send(1, b"hello".to_vec(), AMPLE));
         running.server.stop(AMPLE);
         drop(go_on);
@@ -52,7 +51,7 @@ fn clients_in_the_backlog_end_while_it_waits_behind_them() {
         };
         assert_eq!(settled[0].result.as_ref().map(Vec::len), Ok(5), "{threads} threads");
         assert_eq!(running.wait_for_end(), None);
-        limit(1024);
+        limit_descriptors(1024);
         drop(clients);
     }
 }
@@ -63,7 +62,7 @@ fn check(threads: usize, free: usize) {
     for client in &clients {
         echo(client, b"hello");
     }
-    limit(open_descriptors() + free);
+    limit_descriptors(open_descriptors() + free);
     assert!(running.server.send(1, vec![b'x'; 1 << 20], AMPLE));
     running.server.stop(AMPLE);
     let start = Instant::now();
@@ -71,16 +70,10 @@ fn check(threads: usize, free: usize) {
     assert_eq!(settled[0].result.as_ref().map(Vec::len), Ok(1 << 20), "{threads} threads, {free} free descriptors");
     assert_eq!(running.wait_for_end(), None);
     assert!(start.elapsed() < AMPLE / 10, "it took {:?}", start.elapsed());
-    limit(1024);
+    limit_descriptors(1024);
 }
 
 fn open_descriptors() -> usize {
     // The list is read through a descriptor of its own.
     std::fs::read_dir("/proc/self/fd").unwrap().count() - 1
-}
-
-fn limit(descriptors: usize) {
-    let pid = std::process::id().to_string();
-    let limit = format!("--nofile={descriptors}:");
-    assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
 }

@@ -5,13 +5,13 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpStream};
 use std::num::NonZeroUsize;
+use std::process::{self, Command};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use echo_node::server::{Report, Server};
-use echo_node::shared::Config;
-use echo_node::shared::Stats;
+use echo_node::shared::{Config, Stats};
 
 /// How long a condition may take to come true. It takes milliseconds; this is for a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,6 +69,20 @@ impl Running {
 
     pub fn wait_for(&self, what: &str, condition: impl Fn(Stats) -> bool) {
         wait_until(what, || condition(self.stats()));
+    }
+
+    /// Waits until so many sends are settled, each with what was sent.
+    pub fn wait_for_sends(&self, count: usize, sent: &[u8]) {
+        let mut settled = 0;
+        while settled < count {
+            let Ok(Report::Settled(sends)) = self.events.recv_timeout(PATIENCE) else {
+                panic!("{settled} of {count} sends are settled, and no more");
+            };
+            for send in &sends {
+                assert_eq!(send.result.as_deref(), Ok(sent));
+            }
+            settled += sends.len();
+        }
     }
 
     /// Waits for the server's last word.
@@ -135,4 +149,10 @@ pub fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+/// Lets this process open so many descriptors.
+pub fn limit_descriptors(count: usize) {
+    let (pid, limit) = (process::id().to_string(), format!("--nofile={count}:"));
+    assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
 }
