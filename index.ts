@@ -18,9 +18,16 @@
 
 import { EchoServer } from './api/echo-server.ts'
 
+export {
+  Connection,
+  type ConnectionEvents,
+  type Disconnect,
+  type DisconnectReason,
+  type Peer,
+} from './api/connections.ts'
 export { EchoServer, type Echo, type ServerEvents, type Stats } from './api/echo-server.ts'
 export type { SystemError } from './api/errors.ts'
-export type { SendOptions, StartOptions, StopOptions } from './api/options.ts'
+export type { CloseOptions, SendOptions, StartOptions, StopOptions } from './api/options.ts'
 
 /** The server of the four functions. */
 export const defaultServer = new EchoServer()

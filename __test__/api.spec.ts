@@ -37,6 +37,10 @@ test('a server says where it listens', async (t) => {
   t.deepEqual([server.listening, server.port, server.host], [false, undefined, undefined])
 })
 
+test("'localhost' is 127.0.0.1", (t) => {
+  t.is(listening(t, { host: 'localhost' }).host, '127.0.0.1')
+})
+
 test('a server reached by every address is reached by send', async (t) => {
   const server = listening(t, { host: '0.0.0.0' })
   t.is((await server.send('hello')).echoed, 'hello')
@@ -131,7 +135,7 @@ test('bad arguments of start name what was expected and what came', (t) => {
     [0, null, 'ERR_INVALID_ARG_TYPE', 'options must be an object, got null'],
     [0, 'x', 'ERR_INVALID_ARG_TYPE', "options must be an object, got 'x'"],
     [0, { host: 1 }, 'ERR_INVALID_ARG_TYPE', 'options.host must be an IPv4 address, got 1'],
-    ...['', 'localhost', '::1', '1.2.3', '1.2.3.4.', '01.2.3.4', '256.0.0.1', ' 1.2.3.4'].map(
+    ...['', 'localhost.', '::1', '1.2.3', '1.2.3.4.', '01.2.3.4', '256.0.0.1', ' 1.2.3.4'].map(
       (host): [number, { host: string }, string, string] => [
         0,
         { host },

@@ -7,9 +7,12 @@ import { text } from 'node:stream/consumers'
 import test from 'ava'
 
 import { killAll } from '../support/children.ts'
-import { EXECUTABLE } from '../support/paths.ts'
+import { EXECUTABLE, typescript } from '../support/paths.ts'
+import { freePort } from '../support/ports.ts'
 import { INIT, request, run, start } from './support/command.ts'
-import { threads } from '../support/proc.ts'
+import { anonymousBytes, threads } from '../support/proc.ts'
+import { attempt } from '../support/run.ts'
+import { size } from './support/size.ts'
 import { needing } from './support/tools.ts'
 import { until, within } from '../support/wait.ts'
 
@@ -159,6 +162,31 @@ needing('script')('a dumb terminal gets no live line', async (t) => {
   t.false(output.includes('\u001b'), output)
   t.true(output.includes('0 connections, 0 B echoed'))
 })
+
+for (const flag of ['--verbose', '--json']) {
+  test(`serve ${flag} to nobody who reads: it serves on, memory is bounded, and lines left out are counted`, async (t) => {
+    const port = await freePort()
+    const server = spawn(process.execPath, [EXECUTABLE, 'serve', '-p', `${port}`, flag], { timeout: 600_000 })
+    const exit = once(server, 'exit')
+    await until('it listens', () => listens(server.pid!))
+    const before = anonymousBytes(server.pid!)
+    // Together more than the 8 MiB that wait for a reader.
+    const cycles = size(1000, 150_000)
+    const load = typescript('__test__/support/load-child.ts', ['reset', `${port}`, `${cycles}`])
+    t.is((await attempt(load, { timeout: 300_000 })).code, 0)
+    const grown = anonymousBytes(server.pid!) - before
+    t.true(grown < 128 * 1024 * 1024, `${grown} bytes`)
+    server.kill('SIGTERM')
+    const lines = (await text(server.stdout)).trimEnd().split('\n')
+    t.deepEqual(await exit, [0, null])
+    t.true(lines.length >= Math.min(2 * cycles, 50_000))
+    const told = flag === '--json' ? /"omitted","lines":(\d+)/ : /^(\d+) more lines/mu
+    const omitted = Number(told.exec(lines.slice(-3).join('\n'))?.[1] ?? 0)
+    // The first line, the last one, and the one that counts.
+    t.is(lines.length - 2 + (omitted && omitted - 1), 2 * cycles)
+    t.log(`${lines.length} lines, ${omitted} left out, ${grown} bytes`)
+  })
+}
 
 test('serve says nothing more to a reader that left, and serves on', async (t) => {
   const server = start(['serve', '--port', '0'])

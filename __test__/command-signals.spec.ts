@@ -13,7 +13,7 @@ import test, { type ExecutionContext } from 'ava'
 import { Child, killAll } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { Client } from './support/clients.ts'
-import { INIT, request, start } from './support/command.ts'
+import { eventsUpTo, INIT, request, start } from './support/command.ts'
 import { threads } from '../support/proc.ts'
 import { Tracer } from '../support/strace.ts'
 import { MANY, stuckNode } from './support/stuck-node.ts'
@@ -44,7 +44,8 @@ for (const signals of TOGETHER) {
       await sleep(5)
     }
     t.is(await client.end(), undefined)
-    t.like(await server.json(), { event: 'stopped', totalConnections: 1, totalBytes: 5 })
+    const events = await eventsUpTo('stopped', server)
+    t.like(events.at(-1), { totalConnections: 1, totalBytes: 5 })
     t.is(await server.end(), 0)
     t.is(server.stderr, '')
   })

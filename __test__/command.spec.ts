@@ -15,7 +15,7 @@ import { killAll } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { within } from '../support/wait.ts'
 import { Client } from './support/clients.ts'
-import { INIT, request, run, start } from './support/command.ts'
+import { eventsUpTo, INIT, request, run, start } from './support/command.ts'
 import { MANY, stuckNode } from './support/stuck-node.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -23,7 +23,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 test.after.always(killAll)
 
 /** The port in the line that says what it listens on. */
-const portIn = (line: string): number => Number(/:(\d+)$/.exec(line)![1])
+const portIn = (line: string): number => Number(/:(\d+) /.exec(line)![1])
 
 test('--help and --version', async (t) => {
   const help = await run(['--help'])
@@ -53,7 +53,7 @@ const WRONG: [string[], string][] = [
   [['serve', '--port', '-1'], '--port must be an integer from 0 to 65535, got -1'],
   [['serve', '-p', '1.5'], '--port must be an integer from 0 to 65535, got 1.5'],
   [['serve', '--port', '--json'], '--port must be a number, got "--json"'],
-  [['serve', '--host', 'localhost'], "--host must be an IPv4 address such as '127.0.0.1', got 'localhost'"],
+  [['serve', '--host', 'localhosts'], "--host must be an IPv4 address such as '127.0.0.1', got 'localhosts'"],
   [['serve', '--max-connections', '0'], '--max-connections must be an integer from 1 to 4294967295, got 0'],
   [['serve', '--threads', '65'], '--threads must be an integer from 1 to 64, got 65'],
   [['serve', '--idle-timeout', 'never'], `--idle-timeout must be ${DURATION}, got "never"`],
@@ -73,7 +73,7 @@ for (const [args, message] of WRONG) {
 test('serve echoes, drains at SIGTERM, prints the totals and exits with 0', async (t) => {
   const server = start(['serve', '--port', '0'])
   const line = await server.line()
-  t.regex(line, /^echo-node listening on 127\.0\.0\.1:\d+$/)
+  t.regex(line, /^echo-node listening on 127\.0\.0\.1:\d+ \(to end it: Ctrl-C, or kill \d+\)$/)
   const client = await Client.connect(portIn(line))
   t.true(await client.echo('hello'))
   const code = server.kill('SIGTERM')
@@ -92,14 +92,47 @@ test('serve --max-connections turns clients away, and --json tells of it', async
   const rejected = await Client.connect(listening.port, '127.0.0.2')
   await rejected.end()
   const code = server.kill('SIGINT')
-  t.deepEqual(await server.json(), {
-    event: 'stopped',
-    totalConnections: 1,
-    totalBytes: 2048,
-    activeConnections: 0,
-    rejectedConnections: 1,
-  })
+  const { localAddress: remoteAddress, localPort: remotePort } = served.socket
+  const { localPort } = rejected.socket
+  const [connection, drop, disconnect, ...rest] = await eventsUpTo('stopped', server)
+  t.deepEqual(connection, { event: 'connection', id: 1, remoteAddress, remotePort })
+  t.deepEqual(drop, { event: 'drop', remoteAddress, remotePort: localPort })
+  t.like(disconnect, { event: 'disconnect', id: 1, remoteAddress, remotePort, bytes: 2048, reason: 'stop' })
+  const stats = { totalConnections: 1, totalBytes: 2048, activeConnections: 0, rejectedConnections: 1 }
+  t.deepEqual(rest, [{ event: 'stopped', ...stats }])
   t.is(await code, 0)
+})
+
+test('serve --verbose prints a line for each connection and for its end', async (t) => {
+  const server = start(['serve', '--port', '0', '--host', 'localhost', '--max-connections', '1', '--verbose'])
+  const client = await Client.connect(portIn(await server.line()))
+  const address = `127.0.0.1:${client.socket.localPort}`
+  t.is(await server.line(), `#1 ${address} connected`)
+  t.true(await client.echo('x'.repeat(1536)))
+  const other = await Client.connect(client.socket.remotePort!)
+  await other.end()
+  t.is(await server.line(), `127.0.0.1:${other.socket.localPort} rejected`)
+  await client.close()
+  const end = await server.line()
+  t.regex(end.replace(address, 'A'), /^#1 A ended by the client, 1\.5 KiB echoed in [\d.]+ m?s$/)
+  const code = server.kill('SIGTERM')
+  t.is(await server.line(), '1 connection, 1.5 KiB echoed, 1 rejected')
+  t.is(await code, 0)
+})
+
+/** Runs `serve` with this PORT in the environment. */
+const serve = (environment: string, ...args: string[]): ReturnType<typeof run> =>
+  run(['serve', ...args], '', ['env', `PORT=${environment}`])
+
+test('PORT in the environment is the default of --port', async (t) => {
+  const taken = start(['serve', '--port', '0'])
+  const port = portIn(await taken.line())
+  const stderr = `echo-node: port ${port} of 127.0.0.1 is already in use\n`
+  t.like(await serve(`${port}`), { code: 1, stderr })
+  t.like(await serve('1', '--port', `${port}`), { code: 1, stderr })
+  t.like(await serve('http'), { code: 2, stderr: 'echo-node: PORT must be a number, got "http"\n' })
+  const range = 'echo-node: PORT must be an integer from 0 to 65535, got 65536\n'
+  t.like(await serve('65536'), { code: 2, stderr: range })
 })
 
 for (const time of ['50', '50ms', '0.05s']) {

@@ -93,13 +93,26 @@ async function conclude(client: Client, end: End): Promise<void> {
 const RUNS = size(150, 5000)
 const AT_ONCE = 8
 
-/** What the property is checked on: a server with one I/O thread, and one with three. */
-function startServers(): EchoServer[] {
-  return [1, 3].map((threads) => {
-    const server = new EchoServer()
-    server.start(0, { threads })
-    return server
-  })
+/** A server that remembers which of its connections are open, how many are over, and how many bytes were echoed on those. */
+class Observed {
+  readonly server = new EchoServer()
+  readonly open = new Map<number, number>()
+  ends = 0
+  bytes = 0
+  /** What does not fit together. */
+  readonly faults: string[] = []
+
+  constructor(threads: number) {
+    this.server.on('connection', ({ id, remotePort }) => this.open.set(id, remotePort))
+    this.server.on('disconnect', ({ id, remotePort, bytes, reason }) => {
+      if (this.open.get(id) !== remotePort) this.faults.push(`#${id} ends, and never began`)
+      if (reason !== 'end' && reason !== 'reset') this.faults.push(`#${id} ended by ${reason}`)
+      this.open.delete(id)
+      this.ends++
+      this.bytes += bytes
+    })
+    this.server.start(0, { threads })
+  }
 }
 
 /** Lives one life on a connection of its own, and compares what came back with the model. */
@@ -116,18 +129,26 @@ async function check(port: number, one: Life): Promise<void> {
 }
 
 test.serial(`${RUNS} times ${AT_ONCE} random lives of connections are echoed as the model says`, async (t) => {
-  const servers = startServers()
+  // One with one I/O thread, and one with three.
+  const all = [1, 3].map((threads) => new Observed(threads))
+  t.teardown(() => Promise.all(all.map(({ server }) => server.stop({ timeout: 0 }))))
   const before = descriptors()
   const lives = fc.array(life, { minLength: 1, maxLength: AT_ONCE })
-  const property = fc.asyncProperty(fc.constantFrom(...servers), lives, async (server, all) => {
-    await Promise.all(all.map((one) => check(server.port!, one)))
+  const property = fc.asyncProperty(fc.constantFrom(...all), lives, async (observed, together) => {
+    const { server } = observed
+    await Promise.all(together.map((one) => check(server.port!, one)))
     await until('the server has let go of them', () => server.stats().activeConnections === 0)
     const { echoed } = await server.send('the next one')
     if (echoed !== 'the next one') throw new Error('the next one is not served')
+    const { totalConnections, totalBytes } = server.stats()
+    await until('all ends are told', () => observed.ends === totalConnections)
+    if (observed.open.size > 0) observed.faults.push(`${observed.open.size} are open`)
+    if (observed.bytes !== totalBytes) observed.faults.push(`${observed.bytes} bytes told of ${totalBytes}`)
+    if (observed.faults.length > 0) throw new Error(observed.faults.join('; '))
   })
   await fc.assert(property, { numRuns: RUNS, ...(process.env['SEED'] && { seed: Number(process.env['SEED']) }) })
   await until('no descriptor is left', () => descriptors() <= before)
-  await Promise.all(servers.map((server) => server.stop()))
+  await Promise.all(all.map(({ server }) => server.stop()))
   t.pass()
 })
 

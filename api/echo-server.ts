@@ -1,11 +1,13 @@
 import { EventEmitter } from 'node:events'
 import { constants } from 'node:os'
 import timers from 'node:timers'
+import { inspect, type InspectOptions } from 'node:util'
 
 import { startNative, type NativeServer, type Outcome } from './binding.ts'
+import { takeEvents, type ConnectionEvents } from './connections.ts'
 import { abortError, codedError, systemError } from './errors.ts'
-import { payload, sendOptions, startOptions, stopOptions } from './options.ts'
-import type { SendOptions, StartOptions, StopOptions } from './options.ts'
+import { closeOptions, payload, sendOptions, startOptions, stopOptions } from './options.ts'
+import type { CloseOptions, SendOptions, StartOptions, StopOptions } from './options.ts'
 
 /** What a server has done since it started. A snapshot: it does not change. */
 export interface Stats {
@@ -28,7 +30,7 @@ export interface Echo<T extends string | Buffer> {
 }
 
 /** The events of a server, with their arguments. */
-export interface ServerEvents {
+export interface ServerEvents extends ConnectionEvents {
   /** The server has ended: all connections and the port are closed. With an error if it ended because of an internal one. */
   close: [error?: Error]
 }
@@ -42,6 +44,9 @@ const { setInterval, clearInterval } = timers
 
 const NO_STATS: Stats = { totalConnections: 0, totalBytes: 0, activeConnections: 0, rejectedConnections: 0 }
 
+/** While somebody listens to one of these, the engine tells of connections. */
+const CONNECTION_EVENTS: readonly unknown[] = ['connection', 'disconnect', 'drop', 'missed']
+
 /** As rarely as a timer can fire, in milliseconds. */
 const LONGEST_INTERVAL = 0x7fff_ffff
 
@@ -51,12 +56,27 @@ const LONGEST_INTERVAL = 0x7fff_ffff
  * A listening server keeps the process alive (see {@link EchoServer.unref}), and is never garbage-collected. When it has
  * ended it emits `'close'`: with an error of code `ERR_SERVER_FAILED` if it was an internal error that ended it.
  *
+ * The events `'connection'`, `'disconnect'`, `'drop'` and `'missed'` tell of the connections that are accepted while somebody
+ * listens to one of them. Every `'connection'` has its `'disconnect'`, before `'close'`.
+ *
  * @example
  * await using server = new EchoServer()
  * const port = server.start()
  * const { echoed } = await server.send('hello')
  */
 export class EchoServer extends EventEmitter<ServerEvents> {
+  static {
+    // Node.js's own ways to add a listener all end in one of these.
+    for (const name of ['on', 'addListener', 'prependListener'] as const) {
+      const add = EventEmitter.prototype[name]
+      const value = function (this: EchoServer, ...args: Parameters<typeof add>) {
+        if (CONNECTION_EVENTS.includes(args[0])) this.#native?.setLog(true)
+        return add.apply(this, args)
+      }
+      Object.defineProperty(this.prototype, name, { value, configurable: true, writable: true })
+    }
+  }
+
   /** Kept after the end for its counters; undefined before the first start. */
   #native: NativeServer | undefined
   /** The message of the internal error that ended the server, if one did. */
@@ -101,7 +121,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
       const state = this.listening ? 'already listening' : 'still stopping'
       throw codedError('ERR_SERVER_ALREADY_LISTEN', `the server is ${state} on ${this.host}:${this.port}`)
     }
-    const started = startNative(checked, (settled, ended, failure) =>
+    const started = startNative({ ...checked, log: this.#isObserved }, (settled, ended, failure) =>
       this.#report(settled, ended, failure ?? undefined),
     )
     if ('errno' in started) throw systemError(started, checked)
@@ -162,6 +182,16 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     })
   }
 
+  /**
+   * Cuts all connections that are open, those of sends too: as {@link Connection.close} does, or {@link Connection.reset}.
+   *
+   * @returns how many they are.
+   */
+  closeConnections(options: CloseOptions = {}): number {
+    const { reset } = closeOptions(options)
+    return this.#native?.cutAll(reset) ?? 0
+  }
+
   /** Lets a listening server keep the process alive: the default. */
   ref(): this {
     this.#referenced = true
@@ -179,6 +209,13 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   /** Stops the server at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop()
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const { listening, host, port } = this
+    const state = this.#failure === undefined ? this.stats() : { failure: this.#failure }
+    return `EchoServer ${inspect({ listening, host, port, ...state }, options)}`
   }
 
   async #exchange(data: unknown, timeout: number, signal: AbortSignal | undefined): Promise<Buffer> {
@@ -229,8 +266,30 @@ export class EchoServer extends EventEmitter<ServerEvents> {
       if (Buffer.isBuffer(outcome)) pending?.resolve(outcome)
       else pending?.reject(systemError(outcome, this.#address!))
     }
+    // Reports are about sends or about events, and the last one about both.
+    if (settled.length === 0) this.#deliverEvents()
     if (ended) this.#end(failure)
     this.#updateKeepAlive()
+  }
+
+  get #isObserved(): boolean {
+    return CONNECTION_EVENTS.some((name) => this.listenerCount(name as keyof ConnectionEvents) > 0)
+  }
+
+  #deliverEvents(): void {
+    for (const event of takeEvents(this.#native!)) this.#emit(event)
+    if (!this.#isObserved) this.#native!.setLog(false)
+  }
+
+  /** Emits an event. What a listener throws is an uncaught exception, and keeps nobody from the next event. */
+  #emit(event: [name: keyof ServerEvents, ...args: unknown[]]): void {
+    try {
+      this.emit(...(event as ['missed', number]))
+    } catch (error) {
+      process.nextTick(() => {
+        throw error
+      })
+    }
   }
 
   /** The I/O threads have ended. What is still pending was lost with them. */
@@ -246,8 +305,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     clearInterval(this.#keepAlive)
     this.#stops?.forEach((resolve) => resolve())
     this.#stops = undefined
-    if (failure === undefined) this.emit('close')
-    else this.emit('close', serverFailed(failure))
+    this.#emit(failure === undefined ? ['close'] : ['close', serverFailed(failure)])
   }
 
   #updateKeepAlive(): void {

@@ -21,9 +21,15 @@ export function systemError(
   { errno, syscall }: { errno: number; syscall: string },
   { host: address, port }: { host: string; port: number },
 ): SystemError {
-  const [code, text] = getSystemErrorMap().get(errno) ?? [`E${-errno}`, `unknown system error ${-errno}`]
+  const code = errorName(errno)
+  const [, text] = getSystemErrorMap().get(errno) ?? [code, `unknown system error ${-errno}`]
   const message = `${syscall} ${code}: ${text} ${address}:${port}`
   return Object.assign(new Error(message), { code, errno, syscall, address, port })
+}
+
+/** The name of a negative errno, such as `'EADDRINUSE'`. */
+export function errorName(errno: number): string {
+  return getSystemErrorMap().get(errno)?.[0] ?? `E${-errno}`
 }
 
 /** An error with a code. */

@@ -8,7 +8,8 @@ import { invalidType, invalidValue, outOfRange } from './errors.ts'
 /** How to start a server. */
 export interface StartOptions {
   /**
-   * The IPv4 address to listen on, in dotted decimal form. `'0.0.0.0'` is every address of the machine.
+   * The IPv4 address to listen on, in dotted decimal form, or `'localhost'`, which is 127.0.0.1. `'0.0.0.0'` is every
+   * address of the machine.
    * @default '127.0.0.1', which only this machine can reach
    */
   host?: string | undefined
@@ -70,6 +71,15 @@ export interface StopOptions {
   timeout?: number | undefined
 }
 
+/** How to cut connections. */
+export interface CloseOptions {
+  /**
+   * Whether to reset the connections instead of ending them.
+   * @default false
+   */
+  reset?: boolean | undefined
+}
+
 const MAX_PORT = 65_535
 const MAX_INT32 = 0x7fff_ffff
 const MAX_UINT32 = 0xffff_ffff
@@ -79,7 +89,8 @@ const MAX_THREADS = 64
 /** The port and the options of `start`, checked, with their defaults. */
 export function startOptions(port: unknown, options: unknown) {
   const given = object(options)
-  const { host = '127.0.0.1' } = given
+  const { host: name = 'localhost' } = given
+  const host = name === 'localhost' ? '127.0.0.1' : name
   if (typeof host !== 'string') throw invalidType('options.host', 'an IPv4 address', host)
   if (!isIPv4(host)) throw invalidValue('options.host', "an IPv4 address such as '127.0.0.1'", host)
   return {
@@ -104,6 +115,13 @@ export function sendOptions(options: unknown) {
 /** The options of `stop`, checked, with their defaults. */
 export function stopOptions(options: unknown) {
   return { timeout: option(object(options), 'timeout', 1000, 0, MAX_UINT32) }
+}
+
+/** The options of `closeConnections`, checked, with their defaults. */
+export function closeOptions(options: unknown) {
+  const { reset = false } = object(options)
+  if (typeof reset !== 'boolean') throw invalidType('options.reset', 'a boolean', reset)
+  return { reset }
 }
 
 /** The bytes to send. UTF-8 has none for a lone surrogate, so such a string is refused rather than changed. */

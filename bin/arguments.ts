@@ -13,12 +13,13 @@ export const HELP = `Usage:
   echo-node serve [...]     an echo server, until SIGINT, SIGTERM or SIGHUP
 
 Options of serve:
-  -p, --port N              port to listen on; 0 takes any free port (default: 7007)
-  --host A                  IPv4 address to listen on (default: 127.0.0.1, only this machine)
+  -p, --port N              port to listen on; 0 takes any free port (default: PORT in the environment, or 7007)
+  --host A                  IPv4 address to listen on, or localhost (default: 127.0.0.1, only this machine)
   --max-connections N       connections open at once; more are rejected (default: no limit)
   --idle-timeout D          close connections that are idle for this time (default: 0, never)
   --threads N               I/O threads (default: 1)
-  --json                    print events as JSON, one object per line: listening, then stopped or failed
+  --verbose                 print a line for each connection, and for its end
+  --json                    print events as JSON, one object per line: listening, connection, disconnect, drop, then stopped or failed
 
 Others:
   -h, --help                print this help
@@ -34,13 +35,16 @@ const OPTIONS = {
   'max-connections': { type: 'string' },
   'idle-timeout': { type: 'string' },
   threads: { type: 'string' },
+  verbose: { type: 'boolean' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const
 
+type Flag = 'verbose' | 'json'
+
 /** The options of `serve`, as they were typed. */
-export type ServeArguments = Partial<Record<Exclude<keyof typeof OPTIONS, 'json'>, string> & { json: true }>
+export type ServeArguments = Partial<Record<Exclude<keyof typeof OPTIONS, Flag>, string> & Record<Flag, true>>
 
 /** What the arguments ask for. Throws a `UsageError` if they make no sense. */
 export function readArguments(args: string[]): ServeArguments | 'node' | 'help' | 'version' {
@@ -70,7 +74,7 @@ export function readArguments(args: string[]): ServeArguments | 'node' | 'help' 
 /** The number that an option was given as text. Its range is checked by the API. */
 export function number(name: string, text: string | undefined): number | undefined {
   if (text === undefined || /^-?\d+(\.\d+)?$/.test(text)) return text === undefined ? undefined : Number(text)
-  throw new UsageError(`--${name} must be a number, got ${JSON.stringify(text)}`)
+  throw new UsageError(`${name} must be a number, got ${JSON.stringify(text)}`)
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 }
@@ -83,7 +87,7 @@ export function duration(name: string, text: string | undefined): number | undef
   const milliseconds = Number((Number(value) * UNITS[unit]!).toPrecision(12))
   if (Number.isInteger(milliseconds)) return milliseconds
   const examples = 'in whole milliseconds, such as 500ms, 30s or 2m'
-  throw new UsageError(`--${name} must be a duration ${examples}, got ${JSON.stringify(text)}`)
+  throw new UsageError(`${name} must be a duration ${examples}, got ${JSON.stringify(text)}`)
 }
 
 /** The version of this package. */

@@ -78,10 +78,43 @@ export function isReaderGone({ code, syscall }: NodeJS.ErrnoException): boolean 
   return syscall === 'write' && (code === 'EPIPE' || code === 'ECONNRESET' || (code === 'EIO' && process.stdout.isTTY))
 }
 
+/** How much of a log waits for somebody to read stdout, in characters. */
+const MOST_UNREAD = 8 * 1024 * 1024
+
+/** Writes lines to stdout, as far as somebody reads them: the others are counted. */
+export class Log {
+  readonly #summary: (leftOut: number) => string
+  /** What waits until the write under way is over: each write costs much more memory than its text. */
+  #text = ''
+  #isWriting = false
+  #leftOut = 0
+
+  /** With what to write where lines were left out. */
+  constructor(summary: (leftOut: number) => string) {
+    this.#summary = summary
+  }
+
+  /** Writes a line, or counts it. */
+  write(line: string): void {
+    if (this.#text.length > MOST_UNREAD) this.#leftOut++
+    else this.#text += `${line}\n`
+    if (!this.#isWriting) this.flush()
+  }
+
+  /** Writes what has waited, and says how many lines were left out. */
+  flush(): void {
+    const text = this.#leftOut > 0 ? `${this.#text}${this.#summary(this.#leftOut)}\n` : this.#text
+    this.#text = ''
+    this.#leftOut = 0
+    this.#isWriting = text !== ''
+    if (this.#isWriting) print(text, () => this.flush())
+  }
+}
+
 /** Writes to stdout. If that fails, the process ends with a line on stderr, except that it goes on without a reader. */
-export function print(text: string): void {
+export function print(text: string, whenWritten?: () => void): void {
   if (output.listenerCount('error') === 0) output.on('error', onOutputError)
-  output.write(text)
+  output.write(text, whenWritten)
 }
 
 /**

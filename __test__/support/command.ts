@@ -41,6 +41,14 @@ export function bodies(stdout: string): Record<string, unknown>[] {
   return lines.map((line) => (JSON.parse(line) as { body: Record<string, unknown> }).body)
 }
 
+/** The events that `serve --json` prints, up to the first one with this name. */
+export async function eventsUpTo(name: string, server: Child): Promise<Record<string, unknown>[]> {
+  const events: Record<string, unknown>[] = []
+  do events.push(await server.json())
+  while (events.at(-1)!['event'] !== name)
+  return events
+}
+
 /** Starts the command, to be talked to. */
 export function start(args: string[] = []): Child {
   return new Child([process.execPath, EXECUTABLE, ...args])

@@ -1,8 +1,11 @@
 // This package's own server, started from JavaScript as its users start it.
 //
 // Usage: node echo-node.js HOST PORT [OPTIONS]
-import { start, type StartOptions } from 'echo-node'
+import { defaultServer, start, type StartOptions } from 'echo-node'
 
-const [host = '127.0.0.1', port = '0', options = '{}'] = process.argv.slice(2)
+const [host = '127.0.0.1', port = '0', json = '{}'] = process.argv.slice(2)
+const { events, ...options } = JSON.parse(json) as StartOptions & { events?: number }
 
-console.log(start(Number(port), { host, ...(JSON.parse(options) as StartOptions) }))
+if (events) defaultServer.on('connection', () => {}).on('disconnect', () => {})
+
+console.log(start(Number(port), { host, ...options }))

@@ -17,6 +17,7 @@ const USE: Quantity = { name: 'CPU', unit: '% of a core', of: ({ cpu, per_second
 const MIB = 2 ** 20
 
 const SMALL: Load = { mode: 'closed', connections: 50, size: 64 }
+const CHURN: Load = { mode: 'churn', connections: 4, size: 64 }
 
 /** What a MiB costs, however many make a message. */
 const perMiB = (size: number): Quantity => ({
@@ -68,6 +69,16 @@ function blocked(idle: Spec, limit?: Limit): Step {
   })
 }
 
+/** What it costs that somebody listens to the events of connections. */
+function withEvents(what: string, load: Load, most: number): Step {
+  return comparison({
+    what: `server CPU per ${what} with events`,
+    sides: [echoNode({ events: 1 }), { ...echoNode(), name: 'without' }],
+    load,
+    quantities: [{ ...CPU, limit: atMost(most) }],
+  })
+}
+
 /** This package's server polling, as by default, and not. */
 function polling(pinning: Pinning): [Spec, Spec] {
   return [
@@ -112,7 +123,9 @@ export const comparisons: Step[] = [
   ...cpuRows('server CPU per message, 64 B, 8000 connections', { ...SMALL, connections: 8000 }, [[BARE, 1.05]]),
   ...cpuRows('server CPU per MiB, 1 MiB messages', { mode: 'closed', connections: 1, size: MIB }, [[NODE_NET, 0.4]]),
   ...[1, 8].flatMap((connections) => [BARE, GO].flatMap((peer) => BULK.map((size) => bulk(connections, peer, size)))),
-  ...cpuRows('server CPU per connect-echo-close cycle', { mode: 'churn', connections: 4, size: 64 }, [[NODE_NET, 0.6]]),
+  ...cpuRows('server CPU per connect-echo-close cycle', CHURN, [[NODE_NET, 0.6]]),
+  withEvents('message', SMALL, 1.02),
+  withEvents('connect-echo-close cycle', CHURN, 1.25),
   comparison({
     what: 'p50 round trip, 1 connection, 64 B, closed loop',
     sides: [echoNode(), NODE_NET],

@@ -49,6 +49,8 @@ pub struct Acceptor {
     pub running: usize,
     /// Who has the last connection that was dealt out.
     last_dealt: usize,
+    /// The number of the last connection that is told of.
+    last_id: u64,
 }
 
 impl Acceptor {
@@ -65,6 +67,7 @@ impl Acceptor {
             running: mailboxes.len() - 1,
             mailboxes,
             last_dealt: 0,
+            last_id: 0,
         }
     }
 
@@ -75,7 +78,8 @@ impl Acceptor {
                 return accepted;
             }
             let Some((socket, peer)) = self.accept_next(context) else { return accepted };
-            let connection = Connection::new(socket, sends.note_accepted(peer));
+            let record = context.shared.log.record(peer);
+            let connection = Connection::new(socket, sends.note_accepted(peer), record);
             if self.over_limit.is_empty() && has_room(context) {
                 self.admit(context, table, connection);
             } else {
@@ -123,7 +127,9 @@ impl Acceptor {
             }
             if self.over_limit.len() == before {
                 for connection in self.over_limit.drain(..count) {
-                    connections.lingering.turn_away(context, connection.socket);
+                    context.counters.rejected.add(1);
+                    context.log.dropped(connection.record);
+                    connections.lingering.end(context, connection.socket);
                 }
             }
             // A stop may have waited for this: it goes on with the next turn.
@@ -139,7 +145,11 @@ impl Acceptor {
         }
     }
 
-    fn admit(&mut self, context: &mut Context, connections: &mut Connections, connection: Connection) {
+    fn admit(&mut self, context: &mut Context, connections: &mut Connections, mut connection: Connection) {
+        if let Some(record) = &mut connection.record {
+            self.last_id += 1;
+            record.id = self.last_id;
+        }
         // First: no one is to see more connections open than there ever were.
         context.counters.connections.add(1);
         context.shared.open.fetch_add(1, Release);

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::log::Record;
 use crate::poller::Interest;
 use crate::shared::{Counters, Shared};
 use crate::syscalls;
@@ -64,7 +65,16 @@ pub enum Next {
     Linger,
 }
 
-/// A connection. Idle it is these few bytes in a table and nothing on the heap.
+/// How the owner of the server ends a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cut {
+    /// With an end, after what has been written to it.
+    Close,
+    /// With a reset.
+    Reset,
+}
+
+/// A connection. Idle it is these few bytes in a table and, if nobody wants to know of it, nothing on the heap.
 pub struct Connection {
     /// Connected, and non-blocking.
     pub socket: OwnedFd,
@@ -72,17 +82,22 @@ pub struct Connection {
     is_of_send: bool,
     /// The server stops: echoes what has already arrived, then ends.
     is_draining: bool,
+    /// It is to be cut by the next sweep.
+    pub cut: Option<Cut>,
     /// The tick of the idle clock at which something last happened.
     last_active: u32,
     /// What the peer had not acknowledged at the last look, [`UNKNOWN`] before the first one.
     unacknowledged: u32,
     unsent: Option<Box<Unsent>>,
+    /// What is told of it, if anybody wants to know.
+    pub record: Option<Box<Record>>,
 }
 
 impl Connection {
     /// A connection over a connected non-blocking stream socket.
-    pub fn new(socket: OwnedFd, is_of_send: bool) -> Self {
-        Self { socket, is_of_send, is_draining: false, last_active: 0, unacknowledged: UNKNOWN, unsent: None }
+    pub fn new(socket: OwnedFd, is_of_send: bool, record: Option<Box<Record>>) -> Self {
+        let (is_draining, cut, unsent) = (false, None, None);
+        Self { socket, is_of_send, is_draining, cut, last_active: 0, unacknowledged: UNKNOWN, unsent, record }
     }
 
     /// Does what can be done now. Fails if the connection is over.
@@ -93,7 +108,8 @@ impl Connection {
         match &mut self.unsent {
             None => self.echo(context),
             Some(unsent) => {
-                let written = write_counted(&self.socket, &unsent.data[unsent.written..], &context.counters)?;
+                let data = &unsent.data[unsent.written..];
+                let written = write_counted(&self.socket, data, &context.counters, &mut self.record)?;
                 unsent.written += written;
                 if unsent.written == unsent.data.len() {
                     self.unsent = None;
@@ -149,7 +165,7 @@ impl Connection {
             result => result?,
         };
         let data = &context.buffer[..read];
-        let written = write_counted(&self.socket, data, &context.counters)?;
+        let written = write_counted(&self.socket, data, &context.counters, &mut self.record)?;
         if written < read {
             self.unsent = Some(Box::new(Unsent::new(&data[written..], &context.shared)));
             return Ok(Next::WaitFor(self.wanted()));
@@ -169,12 +185,20 @@ impl Connection {
 }
 
 /// Writes what the socket has room for. Counts ahead, see [`Counters::bytes`].
-fn write_counted(socket: &OwnedFd, data: &[u8], counters: &Counters) -> Result<usize> {
+fn write_counted(
+    socket: &OwnedFd,
+    data: &[u8],
+    counters: &Counters,
+    record: &mut Option<Box<Record>>,
+) -> Result<usize> {
     counters.bytes.add(data.len());
     let written = match syscalls::write(socket, data) {
         Err(error) if error.would_block() => Ok(0),
         result => result,
     };
     counters.bytes.subtract(data.len() - written.unwrap_or(0));
+    if let Some(record) = record {
+        record.bytes += written.unwrap_or(0) as u64;
+    }
     written
 }

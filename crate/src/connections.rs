@@ -1,16 +1,19 @@
 //! The connections of one I/O thread, in a dense table, and what happens to many of them at once: idle timeouts and the
 //! drain of a stop, a bounded number per turn of the loop.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use slab::Slab;
 
 use crate::clock::Moment;
-use crate::connection::{Connection, Next, TICKS_PER_TIMEOUT};
+use crate::connection::{Connection, Cut, Next, TICKS_PER_TIMEOUT};
 use crate::context::Context;
 use crate::lingering::Lingering;
+use crate::log::End;
 use crate::poller::{Interest, PER_TURN, Source};
+use crate::syscalls;
 
 /// The connections of one thread.
 pub struct Connections {
@@ -55,10 +58,13 @@ impl Connections {
         let slot = self.table.insert(connection);
         if context.poller.add(&self.table[slot].socket, Source::Connection(slot), interest).is_err() {
             // ENOMEM, ENOSPC: it would never be heard of again.
-            self.close(context, slot);
+            let connection = self.remove(context, slot);
+            context.shared.open.fetch_sub(1, Relaxed);
             context.counters.connections.subtract(1);
             context.counters.rejected.add(1);
+            context.log.dropped(connection.record);
         } else {
+            context.log.connected(&mut self.table[slot].record, slot);
             // Its first message is often here already: that saves a wait.
             self.advance(context, slot);
         }
@@ -76,12 +82,37 @@ impl Connections {
             }
             Ok(Next::Linger) => {
                 let connection = self.remove(context, slot);
+                context.log.ended(connection.record, End::Stop);
                 self.lingering.linger(context, connection.socket);
             }
+            Ok(Next::Close) => self.close(context, slot, End::Peer),
             // ECONNRESET, EPIPE, ETIMEDOUT and the like: this connection is over, nothing else is.
-            Ok(Next::Close) | Err(_) => self.close(context, slot),
+            Err(error) => self.close(context, slot, error.into()),
         }
         true
+    }
+
+    /// Cuts the connection with this id, if it is still in this slot.
+    pub fn cut(&mut self, context: &mut Context, slot: usize, id: u64, cut: Cut) {
+        let record = self.table.get(slot).and_then(|connection| connection.record.as_ref());
+        if record.is_some_and(|record| record.id == id) {
+            self.cut_now(context, slot, cut);
+        }
+    }
+
+    /// Cuts all that are here now, a part in each turn.
+    pub fn cut_all(&mut self, cut: Cut) {
+        for (_, connection) in &mut self.table {
+            connection.cut = Some(cut);
+        }
+        self.sweep = Some(0);
+    }
+
+    /// Tells the ends of those that are cut off with the thread.
+    pub fn tell_ends(&mut self, context: &mut Context) {
+        for (_, connection) in &mut self.table {
+            context.log.ended(connection.record.take(), End::Stop);
+        }
     }
 
     /// Tells all that the server stops.
@@ -115,12 +146,15 @@ impl Connections {
     fn continue_sweep(&mut self, context: &mut Context) {
         let Some(start) = self.sweep else { return };
         let is_due = |slot: &usize| {
-            self.table.get(*slot).is_some_and(|connection| context.is_stopping() || connection.is_idle(self.ticks))
+            let is_due = |it: &Connection| it.cut.is_some() || context.is_stopping() || it.is_idle(self.ticks);
+            self.table.get(*slot).is_some_and(is_due)
         };
         let due: Vec<_> = (start..self.table.capacity()).filter(is_due).take(PER_TURN).collect();
         self.sweep = due.get(PER_TURN - 1).map(|last| last + 1);
         for slot in due {
-            if context.is_stopping() {
+            if let Some(cut) = self.table[slot].cut {
+                self.cut_now(context, slot, cut);
+            } else if context.is_stopping() {
                 self.table[slot].drain();
                 self.wait_for(context, slot, self.table[slot].wanted());
             } else if !self.advance(context, slot) {
@@ -128,24 +162,43 @@ impl Connections {
                 // event only when a good part of the socket's buffer is free.
                 self.table[slot].note_progress(self.ticks, self.tick);
                 if self.table[slot].is_idle(self.ticks) {
-                    self.close(context, slot);
+                    self.close(context, slot, End::Idle);
                 }
             }
         }
     }
 
-    fn wait_for(&mut self, context: &Context, slot: usize, interest: Interest) {
-        if context.poller.modify(&self.table[slot].socket, Source::Connection(slot), interest).is_err() {
+    fn wait_for(&mut self, context: &mut Context, slot: usize, interest: Interest) {
+        if let Err(error) = context.poller.modify(&self.table[slot].socket, Source::Connection(slot), interest) {
             // It would never be heard of again.
-            self.close(context, slot);
+            self.close(context, slot, error.into());
         }
     }
 
-    fn close(&mut self, context: &Context, slot: usize) {
-        let connection = self.remove(context, slot);
-        // Counted before it is closed, or a client that saw the end would find it still open.
+    fn cut_now(&mut self, context: &mut Context, slot: usize, cut: Cut) {
+        match cut {
+            Cut::Close => {
+                let socket = self.take_leave(context, slot, End::Closed);
+                self.lingering.end(context, socket);
+            }
+            Cut::Reset => {
+                syscalls::reset_at_close(&self.table[slot].socket);
+                self.close(context, slot, End::Closed);
+            }
+        }
+    }
+
+    fn close(&mut self, context: &mut Context, slot: usize, end: End) {
+        drop(self.take_leave(context, slot, end));
+    }
+
+    /// Serves a connection no longer. That is counted before it is closed, or a client that saw the end would find it still
+    /// open.
+    fn take_leave(&mut self, context: &mut Context, slot: usize, end: End) -> OwnedFd {
+        let Connection { socket, record, .. } = self.remove(context, slot);
         context.shared.open.fetch_sub(1, Relaxed);
-        drop(connection);
+        context.log.ended(record, end);
+        socket
     }
 
     fn remove(&mut self, context: &Context, slot: usize) -> Connection {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, Moment};
 use crate::error::Result;
+use crate::log::LogWriter;
 use crate::poller::Poller;
 use crate::shared::{Counters, Shared};
 
@@ -33,6 +34,8 @@ pub struct Context {
     pub read_size: usize,
     /// The server stops: what is not over at this moment is cut off.
     pub stop_deadline: Option<Moment>,
+    /// What the thread tells about its connections.
+    pub log: LogWriter,
     /// The thread's own counters.
     pub counters: Arc<Counters>,
     /// What it shares with the other threads.
@@ -48,6 +51,7 @@ impl Context {
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
             read_size: READ_SIZE,
             stop_deadline: None,
+            log: LogWriter::new(shared, thread),
             counters: Arc::clone(&shared.counters[thread]),
             shared: Arc::clone(shared),
         })

@@ -15,9 +15,11 @@ use crate::busy_poll::BusyPoll;
 use crate::clock::Moment;
 use crate::connections::Connections;
 use crate::context::{Context, read_size};
+use crate::log::HAND_OVER_INTERVAL;
 use crate::mailbox::{CatchUp, Inbox, Message};
 use crate::poller::{PER_TURN, Source};
-use crate::sends::{Outgoing, Sends, Settled};
+use crate::sends::{Outgoing, Sends};
+use crate::server::{OnReport, Report};
 
 /// How long to wait after an error of `epoll_wait(2)` that ought not to exist, so that it cannot make the loop spin.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(10);
@@ -59,8 +61,8 @@ impl EventLoop {
         }
     }
 
-    /// Serves until a stop is over, and says after each turn which sends are over.
-    pub fn run(&mut self, mut on_settled: impl FnMut(Vec<Settled>)) {
+    /// Serves until a stop is over, and reports after each turn which sends are over and whether there are events.
+    pub fn run(&mut self, on_report: &OnReport) {
         let mut may_poll = false;
         loop {
             let bytes = self.context.counters.bytes.get();
@@ -82,7 +84,10 @@ impl EventLoop {
             }
             let settled = mem::take(&mut self.sends.settled);
             if !settled.is_empty() {
-                on_settled(settled);
+                on_report(Report::Settled(settled));
+            }
+            if self.context.log.is_due() {
+                self.hand_over_events(on_report);
             }
             if is_over {
                 return;
@@ -91,6 +96,20 @@ impl EventLoop {
             // nobody is connected, it only costs.
             let is_bulk = self.context.counters.bytes.get().wrapping_sub(bytes) >= BULK;
             may_poll = events <= FEW_EVENTS && !is_bulk && !self.connections.is_empty();
+        }
+    }
+
+    /// Ends what the loop still has, if it was cut off.
+    pub fn end(mut self, on_report: &OnReport) {
+        self.connections.tell_ends(&mut self.context);
+        if self.context.log.is_pending() {
+            self.hand_over_events(on_report);
+        }
+    }
+
+    fn hand_over_events(&mut self, on_report: &OnReport) {
+        if self.context.log.hand_over() {
+            on_report(Report::Events);
         }
     }
 
@@ -151,6 +170,8 @@ impl EventLoop {
                 }
                 Message::Cancel(id) => self.sends.give_up(&self.context, id, libc::ECANCELED),
                 Message::Adopt(connection) => self.connections.adopt(&mut self.context, connection),
+                Message::Cut(slot, id, cut) => self.connections.cut(&mut self.context, slot, id, cut),
+                Message::CutAll(cut) => self.connections.cut_all(cut),
                 Message::CatchUp(catch_up) => self.catching_up = Some((catch_up, CATCH_UP_TURNS)),
                 Message::ThreadEnded => self.acceptor.iter_mut().for_each(|acceptor| acceptor.running -= 1),
                 Message::Stop(timeout) => self.begin_stop(timeout),
@@ -167,7 +188,8 @@ impl EventLoop {
         let stop = self.context.stop_deadline.map(|deadline| clock.toward(deadline));
         let pause = self.acceptor.as_ref().and_then(|acceptor| acceptor.next_timer(clock));
         let connections = self.connections.next_timer(&self.context);
-        [stop, pause, self.sends.next_timer(clock), connections].into_iter().flatten().min()
+        let events = self.context.log.is_pending().then(|| clock.after(HAND_OVER_INTERVAL));
+        [stop, pause, self.sends.next_timer(clock), connections, events].into_iter().flatten().min()
     }
 
     fn run_timers(&mut self) {

@@ -86,9 +86,7 @@ impl Exchange {
 
     /// Makes the coming close a RST, so that the server drops what it has of an exchange that is given up.
     pub fn abort(&self) {
-        // A failure leaves an ordinary close.
-        let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
-        let _ = syscalls::setsockopt(&self.socket, libc::SOL_SOCKET, libc::SO_LINGER, at_once);
+        syscalls::reset_at_close(&self.socket);
     }
 
     /// On loopback, where the handshake is over when connect(2) returns, it finds it so at once.

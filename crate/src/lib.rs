@@ -17,6 +17,7 @@ pub mod event_loop;
 pub mod exchange;
 pub mod lingering;
 pub mod listener;
+pub mod log;
 pub mod mailbox;
 pub mod poller;
 pub mod sends;
@@ -28,11 +29,13 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use napi::bindgen_prelude::{Buffer, Either, FnArgs, Function};
+use napi::bindgen_prelude::{Buffer, Either, Float64Array, FnArgs, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
+use crate::connection::Cut;
 use crate::error::Error;
+use crate::log::{End, Event, Kind};
 use crate::sends::Settled;
 use crate::server::{Report, Server};
 use crate::shared::Config;
@@ -54,6 +57,8 @@ pub struct NativeOptions {
     pub busy_poll: u32,
     /// How many I/O threads.
     pub threads: u32,
+    /// Whether to tell of connections from the first one on.
+    pub log: bool,
 }
 
 /// A failed system call.
@@ -97,7 +102,7 @@ pub struct NativeServer {
 /// Listens. Returns the server, or what failed.
 ///
 /// `on_report` hears of sends that are over, each with its id and what came back, or why nothing did; with `true` of the
-/// server's end, and then with the message of the panic, if one ended it. It is held until then, and with it whatever it
+/// server's end, and then with the message of the panic, if one ended it. Each time there may be events to take. It is held until then, and with it whatever it
 /// refers to: a server that listens is not garbage. It does not keep the process alive. Throws Node-API's own errors if
 /// the environment is shutting down.
 #[napi(catch_unwind)]
@@ -115,6 +120,7 @@ pub fn start(
         idle_timeout: Duration::from_millis(options.idle_timeout.into()),
         busy_poll: Duration::from_micros(options.busy_poll.into()),
         threads: NonZeroUsize::new(options.threads as usize).unwrap_or(NonZeroUsize::MIN),
+        log: options.log,
     };
     let on_report = on_report
         .build_threadsafe_function::<Report>()
@@ -148,6 +154,37 @@ impl NativeServer {
         self.server.cancel(id.unsigned_abs());
     }
 
+    /// Turns events on or off for the connections that are accepted from now on.
+    #[napi(catch_unwind)]
+    pub fn set_log(&self, is_wanted: bool) {
+        self.server.set_log(is_wanted);
+    }
+
+    /// Takes the events that have come since the last time, seven numbers each: the kind; the id of the connection; its
+    /// peer's address and port; and
+    /// - 0, a connection: the thread and the slot it is in, 0;
+    /// - 1, a drop: zeros;
+    /// - 2, left out: their count stands for the id;
+    /// - 3 and more, an end ([`End`]): the bytes echoed, the milliseconds it lasted, its errno or 0.
+    #[napi(catch_unwind)]
+    pub fn take_events(&self) -> Float64Array {
+        let (events, missed) = self.server.take_events();
+        let left_out = (missed > 0).then_some([2.0, number(missed), 0.0, 0.0, 0.0, 0.0, 0.0]);
+        events.iter().map(to_row).chain(left_out).flatten().collect::<Vec<_>>().into()
+    }
+
+    /// Cuts a connection, with an end or with a reset. Nothing happens if it is over.
+    #[napi(catch_unwind)]
+    pub fn cut(&self, thread: u32, slot: u32, id: i64, reset: bool) {
+        self.server.cut(thread as usize, slot as usize, id.unsigned_abs(), to_cut(reset));
+    }
+
+    /// Cuts all connections, and says how many that are.
+    #[napi(catch_unwind)]
+    pub fn cut_all(&self, reset: bool) -> f64 {
+        number(self.server.cut_all(to_cut(reset)))
+    }
+
     /// Begins to stop. The report with `true` says when it is over.
     #[napi(catch_unwind)]
     pub fn stop(&self, timeout: u32) {
@@ -163,14 +200,13 @@ impl NativeServer {
 
     /// The counters.
     #[napi(catch_unwind)]
-    #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53: those are eleven days at 10 GB/s")]
     pub fn stats(&self) -> NativeStats {
         let stats = self.server.stats();
         NativeStats {
-            total_connections: stats.total_connections as f64,
-            total_bytes: stats.total_bytes as f64,
-            active_connections: stats.active_connections as f64,
-            rejected_connections: stats.rejected_connections as f64,
+            total_connections: number(stats.total_connections),
+            total_bytes: number(stats.total_bytes),
+            active_connections: number(stats.active_connections),
+            rejected_connections: number(stats.rejected_connections),
         }
     }
 }
@@ -178,12 +214,40 @@ impl NativeServer {
 fn to_arguments(report: Report) -> (Vec<(f64, Outcome)>, bool, Option<String>) {
     let settled = match report {
         Report::Settled(settled) => settled,
+        Report::Events => Vec::new(),
         Report::Ended(failure) => return (Vec::new(), true, failure),
     };
     let outcome = |send: Settled| {
-        // Ids are counted up from 0 in JavaScript: they came from there, and fit.
-        #[expect(clippy::cast_precision_loss)]
-        (send.id as f64, send.result.map_or_else(|error| Either::B(error.into()), |data| Either::A(data.into())))
+        (number(send.id), send.result.map_or_else(|error| Either::B(error.into()), |data| Either::A(data.into())))
     };
     (settled.into_iter().map(outcome).collect(), false, None)
+}
+
+fn to_row(event: &Event) -> [f64; 7] {
+    let (kind, a, b, errno) = match event.kind {
+        Kind::Connected { thread, slot } => (0.0, number(thread as u64), number(slot as u64), 0),
+        Kind::Dropped => (1.0, 0.0, 0.0, 0),
+        Kind::Ended { end, bytes, duration } => {
+            let (kind, errno) = match end {
+                End::Peer => (3.0, 0),
+                End::Reset => (4.0, 0),
+                End::Idle => (5.0, 0),
+                End::Stop => (6.0, 0),
+                End::Closed => (7.0, 0),
+                End::Error(errno) => (8.0, errno),
+            };
+            (kind, number(bytes), (duration.as_secs_f64() * 1e6).round() / 1e3, errno)
+        }
+    };
+    let ip = u32::from(*event.peer.ip());
+    [kind, number(event.id), ip.into(), event.peer.port().into(), a, b, errno.into()]
+}
+
+fn to_cut(reset: bool) -> Cut {
+    if reset { Cut::Reset } else { Cut::Close }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53: as bytes, those are eleven days at 10 GB/s")]
+fn number(count: u64) -> f64 {
+    count as f64
 }

@@ -14,10 +14,10 @@ use crate::context::Context;
 use crate::poller::{Interest, PER_TURN, Source};
 use crate::syscalls;
 
-/// How long a client that is turned away may take to read its end.
+/// How long a client that is turned away, or cut, may take to read its end.
 const TIME: Duration = Duration::from_secs(1);
 
-/// While so many sockets linger, those that are turned away do not: each holds a descriptor.
+/// While so many sockets linger, those that are not served do not: each holds a descriptor.
 const MOST: usize = 256;
 
 /// How often to look whether the peers have acknowledged everything: the kernel has no event for it.
@@ -33,8 +33,8 @@ pub struct Lingering {
 
 struct Ending {
     socket: OwnedFd,
-    /// Turned away, it was never counted as open, and is closed at this moment. Otherwise the stop has a deadline.
-    turned_away_until: Option<Moment>,
+    /// When it is closed at the latest. Such a one is not counted as open. Otherwise the stop has a deadline.
+    until: Option<Moment>,
 }
 
 impl Lingering {
@@ -46,18 +46,17 @@ impl Lingering {
     /// Closes a drained connection as soon as its peer has acknowledged everything, or has ended its side.
     pub fn linger(&mut self, context: &Context, socket: OwnedFd) {
         if syscalls::unacknowledged(&socket).is_ok_and(|count| count > 0) {
-            self.add(context, Ending { socket, turned_away_until: None });
+            self.add(context, Ending { socket, until: None });
         } else {
             context.shared.open.fetch_sub(1, Relaxed);
         }
     }
 
-    /// Ends a connection that is not served, and was never counted as open. Its first message may still be on its way, so
-    /// only the peer's end, or the time, closes it.
-    pub fn turn_away(&mut self, context: &mut Context, socket: OwnedFd) {
-        context.counters.rejected.add(1);
+    /// Ends a connection that is not served, and not counted as open. A message may still be on its way, so only the
+    /// peer's end, or the time, closes it.
+    pub fn end(&mut self, context: &mut Context, socket: OwnedFd) {
         if self.sockets.len() < MOST {
-            self.add(context, Ending { socket, turned_away_until: Some(context.clock.after(TIME)) });
+            self.add(context, Ending { socket, until: Some(context.clock.after(TIME)) });
         } else {
             // Whatever the two say, the socket is closed next.
             let _ = syscalls::shutdown_write(&socket);
@@ -95,8 +94,8 @@ impl Lingering {
             return;
         }
         let is_done = |ending: &Ending| {
-            ending.turned_away_until.is_some_and(has_passed)
-                || ((ending.turned_away_until.is_none() || context.is_stopping())
+            ending.until.is_some_and(has_passed)
+                || ((ending.until.is_none() || context.is_stopping())
                     && syscalls::unacknowledged(&ending.socket).unwrap_or(0) == 0)
         };
         let done = self.sockets.iter().filter_map(|(slot, ending)| is_done(ending).then_some(slot));
@@ -114,7 +113,7 @@ impl Lingering {
         let Some(ending) = self.sockets.try_remove(slot) else { return };
         context.poller.remove(&ending.socket);
         // Counted before it is closed, or a client that saw the end would find it still open.
-        if ending.turned_away_until.is_none() {
+        if ending.until.is_none() {
             context.shared.open.fetch_sub(1, Relaxed);
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Cut};
 use crate::error::Result;
 use crate::poller::{Poller, Waker};
 
@@ -16,6 +16,10 @@ pub enum Message {
     Cancel(u64),
     /// Serve a connection that the first thread has accepted.
     Adopt(Connection),
+    /// Cut the connection in this slot, if it is still the one with this id.
+    Cut(usize, u64, Cut),
+    /// Cut all connections.
+    CutAll(Cut),
     /// Serve what is ready now, then drop this.
     CatchUp(Arc<CatchUp>),
     /// Another thread of the server has ended.

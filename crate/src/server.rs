@@ -8,10 +8,12 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use crate::acceptor::Acceptor;
+use crate::connection::Cut;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
 use crate::listener::listen;
+use crate::log::Event;
 use crate::mailbox::{Mailbox, Message, mailbox};
 use crate::poller::{Interest, Source};
 use crate::sends::{Sends, Settled};
@@ -21,43 +23,52 @@ use crate::syscalls;
 /// The name of the I/O thread, as `top -H` and `/proc/PID/task/TID/comm` show it.
 pub const THREAD_NAME: &str = "echo-io";
 
-/// What the first I/O thread tells the owner of its server.
+/// What the I/O threads tell the owner of their server.
 #[derive(Debug)]
 pub enum Report {
     /// These sends are over.
     Settled(Vec<Settled>),
-    /// The server has ended: this is its last word. The text is that of the panic, if one ended it. Sends that are not
+    /// There are events to take. Not told again before they are taken.
+    Events,
+    /// The server has ended: this is its last word, and all events are there to take. The text is that of the panic, if one ended it. Sends that are not
     /// settled by now never will be: a panic lost them, or they came after the stop.
     Ended(Option<String>),
 }
+
+/// Who is told.
+pub type OnReport = dyn Fn(Report) + Send + Sync;
 
 /// A server that listens, until it is stopped or dropped.
 pub struct Server {
     /// Where it listens, with the port that the kernel chose if none was asked for.
     pub address: SocketAddrV4,
     shared: Arc<Shared>,
-    /// The first thread. Gone once the server is released.
-    first: Option<(Mailbox, JoinHandle<()>)>,
+    /// Those of all threads. Gone once the server is released.
+    mailboxes: Vec<Mailbox>,
+    /// The first thread.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Listens and starts the I/O threads. `on_report` is called on the first of them, and must not block it.
+    /// Listens and starts the I/O threads. `on_report` is called on any of them, and must not block it. All but
+    /// [`Report::Events`] comes from the first one.
     ///
     /// Fails as [`listen`] does, and as the calls that make the pollers and the threads do. Then nothing is left
     /// behind.
-    pub fn start(config: &Config, on_report: impl FnMut(Report) + Send + 'static) -> Result<Self> {
+    pub fn start(config: &Config, on_report: impl Fn(Report) + Send + Sync + 'static) -> Result<Self> {
+        let on_report: Arc<OnReport> = Arc::new(on_report);
         let (listener, address) = listen(config.address, config.backlog)?;
         let shared = Arc::new(Shared::new(*config));
         let context = Context::new(&shared, 0)?;
         context.poller.add(&listener, Source::Listener, Interest::Readable)?;
         let (mailbox, inbox) = mailbox(&context.poller)?;
-        let others = Others::start(&shared, &mailbox)?;
-        let mailboxes = [&mailbox].into_iter().chain(&others.mailboxes).cloned().collect();
-        let acceptor = Acceptor::new(listener, config.backlog, mailboxes);
+        let others = Others::start(&shared, &mailbox, &on_report)?;
+        let mailboxes: Vec<_> = [&mailbox].into_iter().chain(&others.mailboxes).cloned().collect();
+        let acceptor = Acceptor::new(listener, config.backlog, mailboxes.clone());
         let event_loop = EventLoop::new(context, inbox, Sends::new(destination(address)), Some(acceptor));
         let known = Arc::clone(&shared);
-        let thread = spawn(THREAD_NAME.into(), move || run_first(event_loop, others, &known, on_report))?;
-        Ok(Self { address, shared, first: Some((mailbox, thread)) })
+        let thread = spawn(THREAD_NAME.into(), move || run_first(event_loop, others, &known, &*on_report))?;
+        Ok(Self { address, shared, mailboxes, thread: Some(thread) })
     }
 
     /// Connects to the server, writes `data`, ends that side, reads to the end and closes. How it went comes as
@@ -80,26 +91,54 @@ impl Server {
         self.post(Message::Stop(timeout));
     }
 
+    /// Turns [`Report::Events`] on or off for the connections that are accepted from now on. The others stay as they are.
+    pub fn set_log(&self, is_wanted: bool) {
+        self.shared.log.set_wanted(is_wanted);
+    }
+
+    /// Takes the events that have come since the last time, and how many connections and drops were left out because
+    /// [`MOST_UNTAKEN`](crate::log::MOST_UNTAKEN) were waiting.
+    pub fn take_events(&self) -> (Vec<Event>, u64) {
+        self.shared.log.take()
+    }
+
+    /// Cuts a connection of which an event has told the thread, the slot and the id. Nothing happens if it is over.
+    pub fn cut(&self, thread: usize, slot: usize, id: u64, cut: Cut) {
+        if let Some(mailbox) = self.mailboxes.get(thread) {
+            mailbox.post(Message::Cut(slot, id, cut));
+        }
+    }
+
+    /// Cuts all connections, and says how many that are.
+    pub fn cut_all(&self, cut: Cut) -> u64 {
+        let count = self.stats().active_connections;
+        for mailbox in &self.mailboxes {
+            mailbox.post(Message::CutAll(cut));
+        }
+        count
+    }
+
     /// What the server has done since it started.
     pub fn stats(&self) -> Stats {
         self.shared.stats()
     }
 
     /// Closes everything at once, and returns when the threads have ended: at once after [`Report::Ended`]. Only
-    /// [`Self::stats`] is left.
+    /// [`Self::stats`] and [`Self::take_events`] are left.
     ///
     /// To be called after [`Report::Ended`] by an owner that is garbage-collected: otherwise the thread's stack and the
     /// descriptor of its mailbox wait for that.
     pub fn release(&mut self) {
         self.stop(Duration::ZERO);
-        if let Some((_, thread)) = self.first.take() {
+        self.mailboxes.clear();
+        if let Some(thread) = self.thread.take() {
             // Its panics are caught and reported on the thread itself.
             let _ = thread.join();
         }
     }
 
     fn post(&self, message: Message) -> bool {
-        self.first.as_ref().is_some_and(|(mailbox, _)| mailbox.post(message))
+        self.mailboxes.first().is_some_and(|mailbox| mailbox.post(message))
     }
 }
 
@@ -116,15 +155,15 @@ struct Others {
 }
 
 impl Others {
-    fn start(shared: &Arc<Shared>, first: &Mailbox) -> Result<Self> {
+    fn start(shared: &Arc<Shared>, first: &Mailbox, on_report: &Arc<OnReport>) -> Result<Self> {
         let mut others = Self { mailboxes: Vec::new(), threads: Vec::new() };
         for number in 1..shared.config.threads.get() {
             let context = Context::new(shared, number)?;
             let (mailbox, inbox) = mailbox(&context.poller)?;
             others.mailboxes.push(mailbox);
             let event_loop = EventLoop::new(context, inbox, Sends::new(shared.config.address), None);
-            let (shared, first) = (Arc::clone(shared), first.clone());
-            let body = move || run_other(event_loop, &shared, &first);
+            let (shared, first, on_report) = (Arc::clone(shared), first.clone(), Arc::clone(on_report));
+            let body = move || run_other(event_loop, &shared, &first, &*on_report);
             others.threads.push(spawn(format!("{THREAD_NAME}-{number}"), body)?);
         }
         Ok(others)
@@ -157,8 +196,8 @@ fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandl
 
 /// The life of the first thread. Whatever happens in it, all descriptors of the server are closed, all its other threads
 /// have ended, and its last word is [`Report::Ended`].
-fn run_first(event_loop: EventLoop, others: Others, shared: &Shared, mut on_report: impl FnMut(Report)) {
-    run(event_loop, shared, |settled| on_report(Report::Settled(settled)));
+fn run_first(event_loop: EventLoop, others: Others, shared: &Shared, on_report: &OnReport) {
+    run(event_loop, shared, on_report);
     drop(others);
     // Those that were cut off.
     shared.open.store(0, Relaxed);
@@ -166,8 +205,8 @@ fn run_first(event_loop: EventLoop, others: Others, shared: &Shared, mut on_repo
 }
 
 /// The life of another thread, whose end the first is told. If it fails, so does the server.
-fn run_other(event_loop: EventLoop, shared: &Shared, first: &Mailbox) {
-    run(event_loop, shared, drop);
+fn run_other(event_loop: EventLoop, shared: &Shared, first: &Mailbox, on_report: &OnReport) {
+    run(event_loop, shared, on_report);
     first.post(Message::ThreadEnded);
     if shared.panic.get().is_some() {
         first.post(Message::Stop(Duration::ZERO));
@@ -175,9 +214,10 @@ fn run_other(event_loop: EventLoop, shared: &Shared, first: &Mailbox) {
 }
 
 /// Runs a loop to its end, notes a panic, and closes all that the loop has.
-fn run(mut event_loop: EventLoop, shared: &Shared, on_settled: impl FnMut(Vec<Settled>)) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| event_loop.run(on_settled))) {
+fn run(mut event_loop: EventLoop, shared: &Shared, on_report: &OnReport) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| event_loop.run(on_report))) {
         let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref().map(String::as_str));
         shared.panic.get_or_init(|| text.unwrap_or("a panic without a message").to_owned());
     }
+    event_loop.end(on_report);
 }

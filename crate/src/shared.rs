@@ -10,6 +10,8 @@ use std::sync::atomic::{
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::log::Log;
+
 /// How to start a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
@@ -25,6 +27,8 @@ pub struct Config {
     pub busy_poll: Duration,
     /// How many I/O threads share the connections.
     pub threads: NonZeroUsize,
+    /// Whether to log connections from the first one on; see [`Log::set_wanted`].
+    pub log: bool,
 }
 
 /// What a server has done since it started.
@@ -87,6 +91,8 @@ pub struct Shared {
     pub open: AtomicUsize,
     /// Bytes kept for peers that do not read, by all connections together.
     pub unsent: AtomicUsize,
+    /// What it tells about its connections.
+    pub log: Log,
     /// The message of the first panic on an I/O thread.
     pub panic: OnceLock<String>,
 }
@@ -99,6 +105,7 @@ impl Shared {
             counters: (0..config.threads.get()).map(|_| Arc::default()).collect(),
             open: AtomicUsize::new(0),
             unsent: AtomicUsize::new(0),
+            log: Log::new(config.log),
             panic: OnceLock::new(),
         }
     }

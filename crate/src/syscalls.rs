@@ -55,6 +55,12 @@ pub fn setsockopt<T: Copy>(socket: impl AsFd, level: c_int, name: c_int, value: 
     check("setsockopt", unsafe { libc::setsockopt(fd, level, name, value, length_of::<T>()) }).map(drop)
 }
 
+/// Makes the coming close a RST: `SO_LINGER` of socket(7). A failure leaves an ordinary close.
+pub fn reset_at_close(socket: impl AsFd) {
+    let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+    let _ = setsockopt(socket, libc::SOL_SOCKET, libc::SO_LINGER, at_once);
+}
+
 /// Gives the socket its local address: bind(2).
 pub fn bind(socket: impl AsFd, address: SocketAddrV4) -> Result<()> {
     let fd = socket.as_fd().as_raw_fd();

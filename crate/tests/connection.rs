@@ -30,7 +30,7 @@ fn pair() -> Pair {
     peer.set_nonblocking(true).unwrap();
     let shared = Arc::new(Shared::new(DEFAULTS));
     let context = Context::new(&shared, 0).unwrap();
-    Pair { connection: Connection::new(OwnedFd::from(ours), false), peer, context, shared }
+    Pair { connection: Connection::new(OwnedFd::from(ours), false, None), peer, context, shared }
 }
 
 impl Pair {

@@ -44,7 +44,7 @@ impl Scene {
     fn adopt(&mut self, socket: UnixStream) {
         socket.set_nonblocking(true).unwrap();
         self.context.shared.open.fetch_add(1, Relaxed);
-        self.connections.adopt(&mut self.context, Connection::new(OwnedFd::from(socket), false));
+        self.connections.adopt(&mut self.context, Connection::new(OwnedFd::from(socket), false, None));
     }
 
     fn open(&self) -> usize {

@@ -25,6 +25,7 @@ fn a_panic_on_the_io_thread_ends_the_server_and_is_reported() {
     let server = Server::start(&config, move |event| match event {
         Report::Settled(_) => panic!("out of order"),
         Report::Ended(failure) => sender.send(failure).unwrap(),
+        Report::Events => unreachable!("nobody asked for events"),
     })
     .unwrap();
     let address = server.address.to_string();
@@ -48,7 +49,7 @@ fn sends_that_the_panic_of_another_thread_ends_are_not_called_cancelled() {
     assert!(mailbox.post(Message::Send(1, Vec::new(), Duration::MAX)));
     assert!(mailbox.post(Message::Stop(Duration::ZERO)));
     shared.panic.set("out of order".into()).unwrap();
-    event_loop.run(|settled| panic!("{settled:?}"));
+    event_loop.run(&|report| panic!("{report:?}"));
 }
 
 #[test]

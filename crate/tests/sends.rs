@@ -30,7 +30,7 @@ fn results(running: &Running, count: usize) -> HashMap<u64, Result<Vec<u8>>> {
                     assert!(results.insert(id, result).is_none(), "send {id} was settled twice");
                 }
             }
-            Report::Ended(failure) => panic!("the server ended: {failure:?}"),
+            other => panic!("not a send that is over: {other:?}"),
         }
     }
     results

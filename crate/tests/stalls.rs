@@ -20,7 +20,7 @@ impl Running {
     fn settled(&self) -> Vec<echo_node::sends::Settled> {
         match self.events.recv_timeout(AMPLE).unwrap() {
             Report::Settled(settled) => settled,
-            Report::Ended(failure) => panic!("the server ended: {failure:?}"),
+            other => panic!("not a send that is over: {other:?}"),
         }
     }
 }

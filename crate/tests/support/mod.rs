@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpStream};
 use std::num::NonZeroUsize;
 use std::process::{self, Command};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ pub const DEFAULTS: Config = Config {
     idle_timeout: Duration::ZERO,
     busy_poll: Duration::from_micros(50),
     threads: NonZeroUsize::MIN,
+    log: false,
 };
 
 /// A server and what it says.
@@ -42,10 +44,11 @@ pub fn start(config: &Config) -> Running {
 pub fn start_stalling(config: &Config) -> (Running, Sender<()>) {
     let (sender, events) = channel();
     let (go_on, stall) = channel();
+    let stall = Mutex::new(stall);
     let server = Server::start(config, move |report| {
         sender.send(report).unwrap();
         // Fails when there is no one who will stall it any more.
-        let _ = stall.recv();
+        let _ = stall.lock().unwrap().recv();
     });
     (Running { server: server.unwrap(), events }, go_on)
 }

@@ -1,0 +1,103 @@
+/** What a server tells about its connections. */
+
+import type { NativeServer } from './binding.ts'
+import { errorName } from './errors.ts'
+
+/** The other end of a connection. */
+export interface Peer {
+  /** Its IPv4 address. */
+  readonly remoteAddress: string
+  /** Its TCP port. */
+  readonly remotePort: number
+}
+
+/**
+ * Why a connection ended: the client ended it (`'end'`) or reset it; it was idle for `idleTimeout`; the server stopped; it
+ * was closed or reset from here (`'closed'`); or a system call failed (`'error'`).
+ */
+export type DisconnectReason = 'end' | 'reset' | 'idle' | 'stop' | 'closed' | 'error'
+
+/** The end of a connection. */
+export interface Disconnect extends Peer {
+  /** That of its {@link Connection}. */
+  readonly id: number
+  /** Bytes echoed. */
+  readonly bytes: number
+  /** How long it was open, in milliseconds, to the microsecond. */
+  readonly duration: number
+  /** Why it ended. */
+  readonly reason: DisconnectReason
+  /** The name of the error, such as `'ETIMEDOUT'` (errno(3)), if the reason is `'error'`. */
+  readonly code?: string
+}
+
+/** The events about connections, with their arguments. */
+export interface ConnectionEvents {
+  /** A client was accepted, and is served. */
+  connection: [connection: Connection]
+  /** A connection that was told of has ended. */
+  disconnect: [disconnect: Disconnect]
+  /** A client was rejected because of `maxConnections`, or because there was no memory for it. */
+  drop: [peer: Peer]
+  /**
+   * So many connections and drops were left out, with the ends of the connections, because 65,536 were already waiting
+   * for JavaScript. {@link EchoServer.stats} counts them all.
+   */
+  missed: [count: number]
+}
+
+/** A connection of a server. */
+export class Connection implements Peer {
+  /** Counts up from 1 in the order in which the connections were accepted. */
+  readonly id: number
+  readonly remoteAddress: string
+  readonly remotePort: number
+  readonly #cut: (reset: boolean) => void
+
+  /** @internal */
+  constructor(id: number, { remoteAddress, remotePort }: Peer, cut: (reset: boolean) => void) {
+    this.id = id
+    this.remoteAddress = remoteAddress
+    this.remotePort = remotePort
+    this.#cut = cut
+  }
+
+  /**
+   * Ends the connection: the client reads what has been written to it, then an end. What it sends from now on is dropped,
+   * and after a second at most the socket is closed. Does nothing if the connection is over.
+   */
+  close(): void {
+    this.#cut(false)
+  }
+
+  /** Resets the connection: the client's next read or write fails with `ECONNRESET`. Does nothing if it is over. */
+  reset(): void {
+    this.#cut(true)
+  }
+}
+
+/** An event with its arguments. */
+type ConnectionEvent = { [Name in keyof ConnectionEvents]: [Name, ...ConnectionEvents[Name]] }[keyof ConnectionEvents]
+
+/** Where the reasons begin in the numbers that the engine has for kinds of events: see `takeEvents` of the binding. */
+const [CONNECTION, DROP, MISSED, FIRST_END] = [0, 1, 2, 3]
+const REASONS: readonly DisconnectReason[] = ['end', 'reset', 'idle', 'stop', 'closed', 'error']
+const NUMBERS_PER_EVENT = 7
+
+/** Takes the events that have come since the last time. */
+export function* takeEvents(native: NativeServer): Generator<ConnectionEvent> {
+  const numbers = native.takeEvents()
+  for (let at = 0; at < numbers.length; at += NUMBERS_PER_EVENT) {
+    const [kind, id, ip, port, a, b, errno] = numbers.subarray(at, at + NUMBERS_PER_EVENT) as unknown as Row
+    const peer = { remoteAddress: `${ip >>> 24}.${(ip >> 16) & 255}.${(ip >> 8) & 255}.${ip & 255}`, remotePort: port }
+    if (kind === CONNECTION) yield ['connection', new Connection(id, peer, (reset) => native.cut(a, b, id, reset))]
+    else if (kind === DROP) yield ['drop', peer]
+    else if (kind === MISSED) yield ['missed', id]
+    else {
+      const code = errno === 0 ? {} : { code: errorName(-errno) }
+      yield ['disconnect', { id, ...peer, bytes: a, duration: b, reason: REASONS[kind - FIRST_END]!, ...code }]
+    }
+  }
+}
+
+type Row = [kind: number, id: number, ip: number, port: number, a: number, b: number, errno: number]
