@@ -34,12 +34,6 @@ async function maelstrom(t: ExecutionContext, env: NodeJS.ProcessEnv) {
   return { ...outcome, left: await readdir(TMPDIR) }
 }
 
-test('the example of a test passes', async (t) => {
-  // Node 20 sets this for its test runner's children, which then write for a machine.
-  const { code, stdout } = await runScript('examples/client.test.ts', ['--test'], { NODE_OPTIONS: '' })
-  t.is(code, 0, stdout)
-})
-
 test('npm run maelstrom says how to get Maelstrom, and leaves nothing', async (t) => {
   const { code, stderr, left } = await maelstrom(t, { MAELSTROM: '/nowhere/maelstrom' })
   t.is(code, 1)
