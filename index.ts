@@ -18,14 +18,9 @@
 
 import { EchoServer } from './api/echo-server.ts'
 
-export {
-  Connection,
-  type ConnectionEvents,
-  type Disconnect,
-  type DisconnectReason,
-  type Peer,
-} from './api/connections.ts'
+export type { Connection, ConnectionEvents, Disconnect, DisconnectReason, Peer } from './api/connections.ts'
 export { EchoServer, type Echo, type ServerEvents, type Stats } from './api/echo-server.ts'
+export type { Faults } from './api/faults.ts'
 export type { SystemError } from './api/errors.ts'
 export type { CloseOptions, SendOptions, StartOptions, StopOptions } from './api/options.ts'
 

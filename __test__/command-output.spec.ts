@@ -9,6 +9,7 @@ import test from 'ava'
 import { killAll } from '../support/children.ts'
 import { EXECUTABLE, typescript } from '../support/paths.ts'
 import { freePort } from '../support/ports.ts'
+import { Client } from './support/clients.ts'
 import { INIT, request, run, start } from './support/command.ts'
 import { anonymousBytes, threads } from '../support/proc.ts'
 import { attempt } from '../support/run.ts'
@@ -187,6 +188,34 @@ for (const flag of ['--verbose', '--json']) {
     t.log(`${lines.length} lines, ${omitted} left out, ${grown} bytes`)
   })
 }
+
+for (const flag of ['--verbose', '--json']) {
+  test(`serve ${flag}, whose stdout nobody reads, ends at one signal`, async (t) => {
+    const port = await freePort()
+    const server = spawn(process.execPath, [EXECUTABLE, 'serve', '-p', `${port}`, flag], { timeout: 60_000 })
+    const exit = once(server, 'exit')
+    await until('it listens', () => listens(server.pid!))
+    // Together more than Node.js and the kernel take.
+    const load = typescript('__test__/support/load-child.ts', ['reset', `${port}`, '4000'])
+    t.is((await attempt(load, { timeout: 60_000 })).code, 0)
+    server.kill('SIGTERM')
+    t.deepEqual(await within('its end', exit), [0, null])
+  })
+}
+
+needing('script')('lines of --verbose go above the live line, which stays', async (t) => {
+  const port = await freePort()
+  const command = `exec env TERM=xterm "${process.execPath}" "${EXECUTABLE}" serve -p ${port} --verbose`
+  const terminal = spawn('script', ['-qfec', command, '/dev/null'], { timeout: 60_000, killSignal: 'SIGKILL' })
+  let output = ''
+  terminal.stdout.setEncoding('utf8').on('data', (some: string) => (output += some))
+  await until('a live line', () => output.endsWith('0 connected, 0 B/s; in all 0 connections, 0 B echoed'))
+  await (await Client.connect(port)).close()
+  const line = /ended by the client, 0 B echoed in [\d.]+ ms\r\n0 connected, 0 B\/s; in all/
+  await until('the live line is back', () => line.test(output))
+  terminal.stdin.write('\u0003')
+  t.deepEqual(await within('its end', once(terminal, 'exit')), [0, null])
+})
 
 test('serve says nothing more to a reader that left, and serves on', async (t) => {
   const server = start(['serve', '--port', '0'])

@@ -1,5 +1,6 @@
 // What a server tells about its connections.
 
+import { spawnSync } from 'node:child_process'
 import { on, once } from 'node:events'
 import { inspect } from 'node:util'
 import { Worker } from 'node:worker_threads'
@@ -10,10 +11,13 @@ import { EchoServer, type Connection, type Disconnect, type Peer, type StartOpti
 import { killAll } from '../support/children.ts'
 import { typescript } from '../support/paths.ts'
 import { attempt } from '../support/run.ts'
-import { until } from '../support/wait.ts'
+import { threads } from '../support/proc.ts'
+import { fail } from '../support/strace.ts'
+import { until, within } from '../support/wait.ts'
 import { Client, parallel } from './support/clients.ts'
-import { startScript } from './support/command.ts'
+import { eventsUpTo, start, startScript } from './support/command.ts'
 import { size } from './support/size.ts'
+import { needing } from './support/tools.ts'
 
 test.after.always(killAll)
 
@@ -152,6 +156,66 @@ for (const reset of [false, true]) {
   })
 }
 
+test('closeConnections takes every client that is connected, also in the backlog, and those that a stop waits for', async (t) => {
+  const teller = new Teller(t, { threads: 2 })
+  const clients = await Promise.all(Array.from({ length: 400 }, () => Client.connect(teller.port)))
+  t.is(teller.server.closeConnections({ reset: true }), 400)
+  for (const client of clients) t.is((await client.end())?.code, 'ECONNRESET')
+  await until('all ends are told', () => teller.ends.length === 400)
+
+  const [stuck] = await teller.connect()
+  stuck.socket.pause()
+  stuck.socket.write(Buffer.alloc(300_000))
+  await until('the echo is on its way', () => teller.server.stats().totalBytes >= 300_000)
+  const stopped = teller.server.stop({ timeout: 60_000 })
+  await until('it is drained', () => teller.ends.length === 401)
+  t.is(teller.server.closeConnections({ reset: true }), 1)
+  await stopped
+})
+
+test('more connections than a thread lets linger are closed, and each client reads all that was echoed', async (t) => {
+  const teller = new Teller(t)
+  const clients = await Promise.all(Array.from({ length: 400 }, () => Client.connect(teller.port)))
+  for (const { socket } of clients) socket.pause().write(Buffer.alloc(100_000))
+  await until('all is echoed', () => teller.server.stats().totalBytes === 400 * 100_000)
+  teller.server.closeConnections()
+  await until('all are cut', () => teller.ends.length === 400)
+  for (const { socket } of clients) socket.write('more')
+  for (const { socket } of clients) socket.resume()
+  for (const client of clients) t.is(await client.end(), undefined)
+  t.true(clients.every(({ bytes }) => bytes === 100_000))
+})
+
+test('who awaits one event can wait for the next, although both come together', async (t) => {
+  const server = new EchoServer()
+  t.teardown(() => server.stop({ timeout: 0 }))
+  const port = server.start()
+  for (let round = 0; round < 10; round++) {
+    const connecting = once(server, 'connection')
+    // JavaScript is blocked until the client has come and gone.
+    const { status } = spawnSync(process.execPath, [
+      '-e',
+      `require('node:net').connect(${port}, '127.0.0.1').end('x').resume()`,
+    ])
+    t.is(status, 0)
+    const [{ id }] = (await connecting) as [Connection]
+    const [end] = (await within('its end', once(server, 'disconnect'))) as [Disconnect]
+    t.like(end, { id, bytes: 1 })
+  }
+})
+
+needing('strace')('an end by another error has its code', async (t) => {
+  const server = start(['serve', '--port', '0', '--json'])
+  const { port } = await server.json<{ port: number }>()
+  const client = await Client.connect(port)
+  t.true(await client.echo('x'))
+  const faults = await fail(threads(server.pid, 'echo-io')[0]!, 'read', 'ETIMEDOUT', '1+')
+  client.socket.write('y')
+  const events = await eventsUpTo('disconnect', server)
+  t.like(events.at(-1), { reason: 'error', code: 'ETIMEDOUT', bytes: 1 })
+  await faults.detach()
+})
+
 test('events.once and events.on work', async (t) => {
   const server = new EchoServer()
   t.teardown(() => server.stop({ timeout: 0 }))
@@ -240,9 +304,9 @@ test('console.log shows what a person wants to know', async (t) => {
 
 const CLIENTS = size(1000, 10_000)
 
-for (const threads of [1, 4]) {
-  test(`${CLIENTS} clients give as many pairs of events with exact bytes, with ${threads} threads`, async (t) => {
-    const teller = new Teller(t, { threads })
+for (const count of [1, 4]) {
+  test(`${CLIENTS} clients give as many pairs of events with exact bytes, with ${count} threads`, async (t) => {
+    const teller = new Teller(t, { threads: count })
     const expected = new Map<number, number>()
     await parallel(CLIENTS, 100, async (index) => {
       const client = await Client.connect(teller.port)

@@ -1,4 +1,4 @@
-import { EchoServer } from 'echo-node'
+import { EchoServer, type Disconnect } from 'echo-node'
 import { Client, roundTrip } from './support/clients.ts'
 import { ioThread, leftBehind } from './support/fault-scene.ts'
 import { cpuUse, descriptors, threads } from '../support/proc.ts'
@@ -113,8 +113,11 @@ traced('a panic on the I/O thread ends the server, and nothing else', async (t) 
   const server = new EchoServer()
   const closes: (NodeJS.ErrnoException | undefined)[] = []
   server.on('close', (error) => closes.push(error))
+  const ends: Disconnect[] = []
+  server.on('disconnect', (end) => ends.push(end))
   const port = server.start()
   const client = await Client.connect(port)
+  const { localPort } = client.socket
   t.true(await client.echo('hello'))
   // More events than there is room for: the bounds check of the first one past the end panics.
   const tracer = await Tracer.attach(
@@ -140,6 +143,10 @@ traced('a panic on the I/O thread ends the server, and nothing else', async (t) 
   await tracer.detach()
   t.is(closes.length, 1)
   t.is(closes[0]?.code, 'ERR_SERVER_FAILED')
+  t.like(
+    ends.find(({ remotePort }) => remotePort === localPort),
+    { reason: 'error', code: 'ERR_SERVER_FAILED', bytes: 5 },
+  )
   const reasons = endings.flatMap((ending) => (ending.status === 'rejected' ? [ending.reason as Error] : []))
   t.is(new Set(reasons).size, reasons.length, 'an error each')
   t.throws(() => server.stats(), { code: 'ERR_SERVER_FAILED', message: /index out of bounds/ })

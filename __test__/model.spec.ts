@@ -129,8 +129,8 @@ async function check(port: number, one: Life): Promise<void> {
 }
 
 test.serial(`${RUNS} times ${AT_ONCE} random lives of connections are echoed as the model says`, async (t) => {
-  // One with one I/O thread, and one with three.
-  const all = [1, 3].map((threads) => new Observed(threads))
+  // One with one I/O thread, and one with four.
+  const all = [1, 4].map((threads) => new Observed(threads))
   t.teardown(() => Promise.all(all.map(({ server }) => server.stop({ timeout: 0 }))))
   const before = descriptors()
   const lives = fc.array(life, { minLength: 1, maxLength: AT_ONCE })

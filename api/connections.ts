@@ -1,6 +1,5 @@
 /** What a server tells about its connections. */
 
-import type { NativeServer } from './binding.ts'
 import { errorName } from './errors.ts'
 
 /** The other end of a connection. */
@@ -13,9 +12,10 @@ export interface Peer {
 
 /**
  * Why a connection ended: the client ended it (`'end'`) or reset it; it was idle for `idleTimeout`; the server stopped; it
- * was closed or reset from here (`'closed'`); or a system call failed (`'error'`).
+ * was closed or reset from here (`'closed'`), or by one of the {@link Faults}; or a system call failed, or the server
+ * (`'error'`).
  */
-export type DisconnectReason = 'end' | 'reset' | 'idle' | 'stop' | 'closed' | 'error'
+export type DisconnectReason = 'end' | 'reset' | 'idle' | 'stop' | 'closed' | 'fault' | 'error'
 
 /** The end of a connection. */
 export interface Disconnect extends Peer {
@@ -27,7 +27,7 @@ export interface Disconnect extends Peer {
   readonly duration: number
   /** Why it ended. */
   readonly reason: DisconnectReason
-  /** The name of the error, such as `'ETIMEDOUT'` (errno(3)), if the reason is `'error'`. */
+  /** If the reason is `'error'`: the name of the error, such as `'ETIMEDOUT'` (errno(3)), or `'ERR_SERVER_FAILED'`. */
   readonly code?: string
 }
 
@@ -77,25 +77,30 @@ export class Connection implements Peer {
 }
 
 /** An event with its arguments. */
-type ConnectionEvent = { [Name in keyof ConnectionEvents]: [Name, ...ConnectionEvents[Name]] }[keyof ConnectionEvents]
+export type ConnectionEvent = {
+  [Name in keyof ConnectionEvents]: [Name, ...ConnectionEvents[Name]]
+}[keyof ConnectionEvents]
 
-/** Where the reasons begin in the numbers that the engine has for kinds of events: see `takeEvents` of the binding. */
-const [CONNECTION, DROP, MISSED, FIRST_END] = [0, 1, 2, 3]
-const REASONS: readonly DisconnectReason[] = ['end', 'reset', 'idle', 'stop', 'closed', 'error']
+/** The engine's numbers for kinds of events (see `takeEvents` of the binding). After these come the reasons. */
+const [CONNECTION, DROP, MISSED, FIRST_REASON] = [0, 1, 2, 3]
+const REASONS: readonly DisconnectReason[] = ['end', 'reset', 'idle', 'stop', 'closed', 'fault', 'error', 'error']
 const NUMBERS_PER_EVENT = 7
 
-/** Takes the events that have come since the last time. */
-export function* takeEvents(native: NativeServer): Generator<ConnectionEvent> {
-  const numbers = native.takeEvents()
+/** Cuts the connection in this slot of this thread, if it is still the one with this id. */
+type Cut = (thread: number, slot: number, id: number, reset: boolean) => void
+
+/** The events that the engine has written down as numbers. */
+export function* readEvents(numbers: Float64Array, cut: Cut): Generator<ConnectionEvent> {
   for (let at = 0; at < numbers.length; at += NUMBERS_PER_EVENT) {
     const [kind, id, ip, port, a, b, errno] = numbers.subarray(at, at + NUMBERS_PER_EVENT) as unknown as Row
     const peer = { remoteAddress: `${ip >>> 24}.${(ip >> 16) & 255}.${(ip >> 8) & 255}.${ip & 255}`, remotePort: port }
-    if (kind === CONNECTION) yield ['connection', new Connection(id, peer, (reset) => native.cut(a, b, id, reset))]
+    if (kind === CONNECTION) yield ['connection', new Connection(id, peer, (reset) => cut(a, b, id, reset))]
     else if (kind === DROP) yield ['drop', peer]
     else if (kind === MISSED) yield ['missed', id]
     else {
-      const code = errno === 0 ? {} : { code: errorName(-errno) }
-      yield ['disconnect', { id, ...peer, bytes: a, duration: b, reason: REASONS[kind - FIRST_END]!, ...code }]
+      const reason = REASONS[kind - FIRST_REASON]!
+      const code = errno === 0 ? 'ERR_SERVER_FAILED' : errorName(-errno)
+      yield ['disconnect', { id, ...peer, bytes: a, duration: b, reason, ...(reason === 'error' && { code }) }]
     }
   }
 }

@@ -4,8 +4,9 @@ import timers from 'node:timers'
 import { inspect, type InspectOptions } from 'node:util'
 
 import { startNative, type NativeServer, type Outcome } from './binding.ts'
-import { takeEvents, type ConnectionEvents } from './connections.ts'
+import { readEvents, type ConnectionEvent, type ConnectionEvents } from './connections.ts'
 import { abortError, codedError, systemError } from './errors.ts'
+import { checkedFaults, type Faults } from './faults.ts'
 import { closeOptions, payload, sendOptions, startOptions, stopOptions } from './options.ts'
 import type { CloseOptions, SendOptions, StartOptions, StopOptions } from './options.ts'
 
@@ -41,6 +42,7 @@ type Pending = { resolve: (data: Buffer) => void; reject: (reason: Error) => voi
 // Not the global ones: those of jsdom are no objects. Taken when this module is loaded: fake timers of a test, installed
 // later, would never clear what a real one has set.
 const { setInterval, clearInterval } = timers
+const nextTick = process.nextTick.bind(process)
 
 const NO_STATS: Stats = { totalConnections: 0, totalBytes: 0, activeConnections: 0, rejectedConnections: 0 }
 
@@ -70,7 +72,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     for (const name of ['on', 'addListener', 'prependListener'] as const) {
       const add = EventEmitter.prototype[name]
       const value = function (this: EchoServer, ...args: Parameters<typeof add>) {
-        if (CONNECTION_EVENTS.includes(args[0])) this.#native?.setLog(true)
+        if (CONNECTION_EVENTS.includes(args[0])) this.#native?.setObserved(true)
         return add.apply(this, args)
       }
       Object.defineProperty(this.prototype, name, { value, configurable: true, writable: true })
@@ -83,6 +85,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   #failure: string | undefined
   /** Where the server is listening; undefined if it is not running. */
   #address: { host: string; port: number } | undefined
+  #faults: Readonly<Faults> | undefined
   #nextId = 0
   readonly #pending = new Map<number, Pending>()
   #referenced = true
@@ -106,6 +109,22 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     return this.#address !== undefined && this.#stops === undefined
   }
 
+  /** How the connections that are accepted from now on misbehave; `undefined` if they do not. */
+  get faults(): Readonly<Faults> | undefined {
+    return this.#faults
+  }
+
+  /**
+   * Changes how connections misbehave, beginning with the next one that is accepted; `undefined` ends it. Throws as
+   * {@link start} does for invalid faults, and an error with code `ERR_SERVER_NOT_RUNNING` if the server is not listening.
+   */
+  set faults(faults: Faults | undefined) {
+    const checked = faults === undefined ? undefined : checkedFaults(faults)
+    if (!this.listening) throw notRunning('setting its faults')
+    this.#native!.setFaults(checked)
+    this.#faults = frozen(faults)
+  }
+
   /**
    * Starts listening, with all counters at zero.
    *
@@ -121,12 +140,13 @@ export class EchoServer extends EventEmitter<ServerEvents> {
       const state = this.listening ? 'already listening' : 'still stopping'
       throw codedError('ERR_SERVER_ALREADY_LISTEN', `the server is ${state} on ${this.host}:${this.port}`)
     }
-    const started = startNative({ ...checked, log: this.#isObserved }, (settled, ended, failure) =>
-      this.#report(settled, ended, failure ?? undefined),
-    )
+    const started = startNative({ ...checked, observed: this.#isObserved }, (settled, ended, failure) => {
+      void this.#report(settled, ended, failure ?? undefined)
+    })
     if ('errno' in started) throw systemError(started, checked)
     this.#native = started
     this.#failure = undefined
+    this.#faults = frozen(options.faults)
     this.#address = { host: checked.host, port: started.port }
     this.#keepAlive = setInterval(() => {}, LONGEST_INTERVAL)
     this.#updateKeepAlive()
@@ -231,7 +251,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
       // From here on no code of others runs: it could detach the buffer.
       const bytes = payload(data)
       if (!listening || !this.#native!.send(id, bytes, timeout)) {
-        throw codedError('ERR_SERVER_NOT_RUNNING', 'the server is not listening: start it before sending')
+        throw notRunning('sending')
       }
       return await new Promise((resolve, reject) => {
         this.#pending.set(id, { resolve, reject })
@@ -260,14 +280,14 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     return pending
   }
 
-  #report(settled: [id: number, outcome: Outcome][], ended: boolean, failure: string | undefined): void {
+  async #report(settled: [id: number, outcome: Outcome][], ended: boolean, failure: string | undefined): Promise<void> {
     for (const [id, outcome] of settled) {
       const pending = this.#take(id)
       if (Buffer.isBuffer(outcome)) pending?.resolve(outcome)
       else pending?.reject(systemError(outcome, this.#address!))
     }
     // Reports are about sends or about events, and the last one about both.
-    if (settled.length === 0) this.#deliverEvents()
+    if (settled.length === 0) await this.#deliverEvents()
     if (ended) this.#end(failure)
     this.#updateKeepAlive()
   }
@@ -276,17 +296,21 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     return CONNECTION_EVENTS.some((name) => this.listenerCount(name as keyof ConnectionEvents) > 0)
   }
 
-  #deliverEvents(): void {
-    for (const event of takeEvents(this.#native!)) this.#emit(event)
-    if (!this.#isObserved) this.#native!.setLog(false)
+  async #deliverEvents(): Promise<void> {
+    const native = this.#native!
+    for (const event of readEvents(native.takeEvents(), native.cut.bind(native))) {
+      this.#emit(event)
+      await reactions()
+    }
+    if (!this.#isObserved) native.setObserved(false)
   }
 
   /** Emits an event. What a listener throws is an uncaught exception, and keeps nobody from the next event. */
-  #emit(event: [name: keyof ServerEvents, ...args: unknown[]]): void {
+  #emit(event: ConnectionEvent | ['close', error?: Error]): void {
     try {
       this.emit(...(event as ['missed', number]))
     } catch (error) {
-      process.nextTick(() => {
+      nextTick(() => {
         throw error
       })
     }
@@ -313,6 +337,23 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     if (isWanted) this.#keepAlive?.ref()
     else this.#keepAlive?.unref()
   }
+}
+
+/**
+ * Lets the promises and ticks run that an event has set off, as Node.js does between two of its own: who awaits one event
+ * must be able to wait for the next.
+ */
+function reactions(): Promise<void> {
+  return new Promise((resolve) => queueMicrotask(() => nextTick(resolve)))
+}
+
+function notRunning(action: string): Error {
+  return codedError('ERR_SERVER_NOT_RUNNING', `the server is not listening: start it before ${action}`)
+}
+
+/** A copy that says what was set, whatever becomes of the original. */
+function frozen(faults: Faults | undefined): Readonly<Faults> | undefined {
+  return faults && Object.freeze({ ...faults })
 }
 
 function serverFailed(message: string): Error {

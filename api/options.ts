@@ -3,7 +3,9 @@
 import { isIPv4 } from 'node:net'
 import { types } from 'node:util'
 
-import { invalidType, invalidValue, outOfRange } from './errors.ts'
+import { integer, object, option } from './arguments.ts'
+import { invalidType, invalidValue } from './errors.ts'
+import { checkedFaults, type Faults } from './faults.ts'
 
 /** How to start a server. */
 export interface StartOptions {
@@ -44,6 +46,11 @@ export interface StartOptions {
    * @default 1
    */
   threads?: number | undefined
+  /**
+   * How connections misbehave; see also {@link EchoServer.faults}.
+   * @default not at all
+   */
+  faults?: Faults | undefined
 }
 
 /** How to send. */
@@ -88,7 +95,7 @@ const MAX_THREADS = 64
 
 /** The port and the options of `start`, checked, with their defaults. */
 export function startOptions(port: unknown, options: unknown) {
-  const given = object(options)
+  const given = object('options', options)
   const { host: name = 'localhost' } = given
   const host = name === 'localhost' ? '127.0.0.1' : name
   if (typeof host !== 'string') throw invalidType('options.host', 'an IPv4 address', host)
@@ -96,30 +103,31 @@ export function startOptions(port: unknown, options: unknown) {
   return {
     host,
     port: integer('port', port, 0, MAX_PORT),
-    backlog: option(given, 'backlog', 511, 1, MAX_INT32),
-    maxConnections: option(given, 'maxConnections', MAX_UINT32, 1, MAX_UINT32),
-    idleTimeout: option(given, 'idleTimeout', 0, 0, MAX_UINT32),
-    busyPoll: option(given, 'busyPoll', 50, 0, SECOND_IN_MICROSECONDS),
-    threads: option(given, 'threads', 1, 1, MAX_THREADS),
+    backlog: option('options', given, 'backlog', 511, 1, MAX_INT32),
+    maxConnections: option('options', given, 'maxConnections', MAX_UINT32, 1, MAX_UINT32),
+    idleTimeout: option('options', given, 'idleTimeout', 0, 0, MAX_UINT32),
+    busyPoll: option('options', given, 'busyPoll', 50, 0, SECOND_IN_MICROSECONDS),
+    threads: option('options', given, 'threads', 1, 1, MAX_THREADS),
+    ...(given['faults'] !== undefined && { faults: checkedFaults(given['faults']) }),
   }
 }
 
 /** The options of `send`, checked, with their defaults. */
 export function sendOptions(options: unknown) {
-  const given = object(options)
+  const given = object('options', options)
   const { signal } = given
   if (signal !== undefined && !isAbortSignal(signal)) throw invalidType('options.signal', 'an AbortSignal', signal)
-  return { timeout: option(given, 'timeout', 4000, 1, MAX_UINT32), signal }
+  return { timeout: option('options', given, 'timeout', 4000, 1, MAX_UINT32), signal }
 }
 
 /** The options of `stop`, checked, with their defaults. */
 export function stopOptions(options: unknown) {
-  return { timeout: option(object(options), 'timeout', 1000, 0, MAX_UINT32) }
+  return { timeout: option('options', object('options', options), 'timeout', 1000, 0, MAX_UINT32) }
 }
 
 /** The options of `closeConnections`, checked, with their defaults. */
 export function closeOptions(options: unknown) {
-  const { reset = false } = object(options)
+  const { reset = false } = object('options', options)
   if (typeof reset !== 'boolean') throw invalidType('options.reset', 'a boolean', reset)
   return { reset }
 }
@@ -143,21 +151,4 @@ export function payload(data: unknown): Uint8Array {
 /** Checked by its shape, as Node.js does it: a signal may come from another realm. */
 function isAbortSignal(value: unknown): value is AbortSignal {
   return typeof (value as AbortSignal | null)?.addEventListener === 'function' && 'aborted' in (value as object)
-}
-
-function object(options: unknown): Record<string, unknown> {
-  if (typeof options !== 'object' || options === null) throw invalidType('options', 'an object', options)
-  return options as Record<string, unknown>
-}
-
-function option(given: Record<string, unknown>, name: string, byDefault: number, min: number, max: number): number {
-  const { [name]: value = byDefault } = given
-  return integer(`options.${name}`, value, min, max)
-}
-
-function integer(name: string, value: unknown, min: number, max: number): number {
-  const expected = `an integer from ${min} to ${max}`
-  if (typeof value !== 'number') throw invalidType(name, expected, value)
-  if (!Number.isInteger(value) || value < min || value > max) throw outOfRange(name, expected, value)
-  return value
 }

@@ -18,8 +18,17 @@ Options of serve:
   --max-connections N       connections open at once; more are rejected (default: no limit)
   --idle-timeout D          close connections that are idle for this time (default: 0, never)
   --threads N               I/O threads (default: 1)
+  --delay D or D-D          echo so much later; a range is by chance
+  --rate N                  echo at most so many bytes per second and connection
+  --chunk N                 write at most so many bytes at once
+  --reset-after N           reset a connection when so many bytes were echoed
+  --end-after N             end it then
+  --stall-after N           neither echo nor read then
+  --share F                 the part of the connections that these faults hit (default: 1)
+  --seed N                  what the delays of a range follow from (default: 1)
   --verbose                 print a line for each connection, and for its end
-  --json                    print events as JSON, one object per line: listening, connection, disconnect, drop, then stopped or failed
+  --json                    print events as JSON, one object per line: listening, connection, disconnect, drop,
+                            missed, omitted, stopped, failed
 
 Others:
   -h, --help                print this help
@@ -35,6 +44,14 @@ const OPTIONS = {
   'max-connections': { type: 'string' },
   'idle-timeout': { type: 'string' },
   threads: { type: 'string' },
+  delay: { type: 'string' },
+  rate: { type: 'string' },
+  chunk: { type: 'string' },
+  'reset-after': { type: 'string' },
+  'end-after': { type: 'string' },
+  'stall-after': { type: 'string' },
+  share: { type: 'string' },
+  seed: { type: 'string' },
   verbose: { type: 'boolean' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -88,6 +105,13 @@ export function duration(name: string, text: string | undefined): number | undef
   if (Number.isInteger(milliseconds)) return milliseconds
   const examples = 'in whole milliseconds, such as 500ms, 30s or 2m'
   throw new UsageError(`${name} must be a duration ${examples}, got ${JSON.stringify(text)}`)
+}
+
+/** A duration, or a range of two. */
+export function durations(name: string, text: string | undefined): number | [number, number] | undefined {
+  const [from, to, ...more] = text?.split('-') ?? []
+  if (!from || to === undefined || more.length > 0) return duration(name, text)
+  return [duration(name, from)!, duration(name, to)!]
 }
 
 /** The version of this package. */

@@ -1,3 +1,5 @@
+import type { Stats } from '../index.ts'
+
 /** 1536 as `1.5 KiB`. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
@@ -10,4 +12,10 @@ export function formatBytes(bytes: number): string {
 export function formatDuration(milliseconds: number): string {
   if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`
   return `${milliseconds.toFixed(milliseconds < 10 ? 2 : 0)} ms`
+}
+
+/** What a server has done. */
+export function formatTotals({ totalConnections, totalBytes, rejectedConnections }: Stats): string {
+  const rejected = rejectedConnections === 0 ? '' : `, ${rejectedConnections} rejected`
+  return `${totalConnections} ${totalConnections === 1 ? 'connection' : 'connections'}, ${formatBytes(totalBytes)} echoed${rejected}`
 }

@@ -8,8 +8,8 @@ const SAME_REQUEST = 500
 const TICK = SAME_REQUEST / 5
 /** A machine that is always busy may never let a tick be on time. */
 const LONGEST_STALL = 5000
-/** How long to wait for somebody to read the last reports. */
-const LAST_REPORTS = 5000
+/** How long to wait for somebody to read the last lines. */
+const LAST_LINES = 5000
 
 /** Standard output. */
 export const output = openOutput()
@@ -78,39 +78,6 @@ export function isReaderGone({ code, syscall }: NodeJS.ErrnoException): boolean 
   return syscall === 'write' && (code === 'EPIPE' || code === 'ECONNRESET' || (code === 'EIO' && process.stdout.isTTY))
 }
 
-/** How much of a log waits for somebody to read stdout, in characters. */
-const MOST_UNREAD = 8 * 1024 * 1024
-
-/** Writes lines to stdout, as far as somebody reads them: the others are counted. */
-export class Log {
-  readonly #summary: (leftOut: number) => string
-  /** What waits until the write under way is over: each write costs much more memory than its text. */
-  #text = ''
-  #isWriting = false
-  #leftOut = 0
-
-  /** With what to write where lines were left out. */
-  constructor(summary: (leftOut: number) => string) {
-    this.#summary = summary
-  }
-
-  /** Writes a line, or counts it. */
-  write(line: string): void {
-    if (this.#text.length > MOST_UNREAD) this.#leftOut++
-    else this.#text += `${line}\n`
-    if (!this.#isWriting) this.flush()
-  }
-
-  /** Writes what has waited, and says how many lines were left out. */
-  flush(): void {
-    const text = this.#leftOut > 0 ? `${this.#text}${this.#summary(this.#leftOut)}\n` : this.#text
-    this.#text = ''
-    this.#leftOut = 0
-    this.#isWriting = text !== ''
-    if (this.#isWriting) print(text, () => this.flush())
-  }
-}
-
 /** Writes to stdout. If that fails, the process ends with a line on stderr, except that it goes on without a reader. */
 export function print(text: string, whenWritten?: () => void): void {
   if (output.listenerCount('error') === 0) output.on('error', onOutputError)
@@ -122,8 +89,9 @@ export function print(text: string, whenWritten?: () => void): void {
  * Node.js gives up its signal handlers before the process is gone.
  */
 export async function exit(): Promise<never> {
+  if (givesUpUnread) setTimeout(exitNow, LAST_LINES)
   await written(output)
-  if (hasReported) setTimeout(exitNow, LAST_REPORTS)
+  if (hasReported) setTimeout(exitNow, LAST_LINES)
   if (hasReported) await written(process.stderr)
   return exitNow()
 }
@@ -147,6 +115,12 @@ function onOutputError(error: NodeJS.ErrnoException): void {
   exitNow(1)
 }
 
+/** Lets the process end some time after it should, although nobody has read stdout: a log may stay unread, replies may not. */
+export function giveUpUnread(): void {
+  givesUpUnread = true
+}
+
+let givesUpUnread = false
 let hasReported = false
 let isFull = false
 let leftOut = 0

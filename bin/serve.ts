@@ -1,14 +1,12 @@
-import { EchoServer, type Stats, type SystemError } from '../index.ts'
-import { duration, number, UsageError, type ServeArguments } from './arguments.ts'
+import { EchoServer, type Faults, type SystemError } from '../index.ts'
+import { duration, durations, number, UsageError, type ServeArguments } from './arguments.ts'
 import { printEvents, printLines } from './events.ts'
-import { formatBytes } from './format.ts'
-import { onStopSignal, output, print, type Log } from './process.ts'
+import { formatTotals } from './format.ts'
+import type { LineWriter } from './line-writer.ts'
+import { LiveLine } from './live-line.ts'
+import { onStopSignal, print } from './process.ts'
 
 const DEFAULT_PORT = 7007
-const LIVE_INTERVAL = 1000
-/** Columns that the live line leaves free: for the ^C that ends it, and one because a terminal may wrap a line that fills it. */
-const FREE_COLUMNS = 3
-const CLEAR_LINE = '\r\u001b[K'
 
 /** Runs an echo server until a signal stops it. Then it prints the totals. */
 export async function serve(args: ServeArguments): Promise<void> {
@@ -16,22 +14,23 @@ export async function serve(args: ServeArguments): Promise<void> {
   const closed = new Promise<Error | undefined>((resolve) => server.once('close', resolve))
   onStopSignal(() => void server.stop())
   const isLive = !args.json && process.stdout.isTTY && process.env['TERM'] !== 'dumb'
-  const log = logEvents(server, args, isLive)
+  const live = isLive ? new LiveLine() : undefined
+  const log = logEvents(server, args, live)
   listen(server, args)
-  const hideLive = isLive ? showLive(server) : () => {}
+  live?.start(server)
   const failure = await closed
-  hideLive()
+  live?.end()
   log?.flush()
   if (failure !== undefined && args.json) printJson({ event: 'failed', error: failure.message })
   if (failure !== undefined) throw failure
   if (args.json) printJson({ event: 'stopped', ...server.stats() })
-  else print(`${totals(server.stats())}\n`)
+  else print(`${formatTotals(server.stats())}\n`)
 }
 
 /** Before the server listens, so that no connection is left out. */
-function logEvents(server: EchoServer, { json, verbose }: ServeArguments, isLive: boolean): Log | undefined {
+function logEvents(server: EchoServer, { json, verbose }: ServeArguments, live?: LiveLine): LineWriter | undefined {
   if (json) return printEvents(server)
-  return verbose ? printLines(server, isLive ? CLEAR_LINE : '') : undefined
+  return verbose ? printLines(server, live) : undefined
 }
 
 function listen(server: EchoServer, args: ServeArguments): void {
@@ -43,6 +42,7 @@ function listen(server: EchoServer, args: ServeArguments): void {
     maxConnections: number('--max-connections', args['max-connections']),
     idleTimeout: duration('--idle-timeout', args['idle-timeout']),
     threads: number('--threads', args.threads),
+    faults: faults(args),
   }
   try {
     server.start(port, options)
@@ -53,11 +53,24 @@ function listen(server: EchoServer, args: ServeArguments): void {
   else print(`echo-node listening on ${server.host}:${server.port} (to end it: Ctrl-C, or kill ${process.pid})\n`)
 }
 
+function faults(args: ServeArguments): Faults {
+  return {
+    delay: durations('--delay', args.delay),
+    rate: number('--rate', args.rate),
+    chunk: number('--chunk', args.chunk),
+    resetAfter: number('--reset-after', args['reset-after']),
+    endAfter: number('--end-after', args['end-after']),
+    stallAfter: number('--stall-after', args['stall-after']),
+    share: number('--share', args.share),
+    seed: number('--seed', args.seed),
+  }
+}
+
 /** An error of the API in the words of the command. */
 function explained(error: SystemError, portName: string): Error {
   const { code, address, port, message } = error
   if (code.startsWith('ERR_')) {
-    return new UsageError(message.replace(/^port/, portName).replace(/^options\.(\w+)/, optionName))
+    return new UsageError(message.replace(/^port/, portName).replace(/\boptions\.(?:faults\.)?(\w+)/g, optionName))
   }
   if (code === 'EADDRINUSE') return new Error(`port ${port} of ${address} is already in use`)
   if (code === 'EACCES') return new Error(`listening on port ${port} of ${address} is not permitted`)
@@ -68,32 +81,6 @@ function explained(error: SystemError, portName: string): Error {
 /** `--max-connections` for `options.maxConnections`. */
 function optionName(_: string, name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
-}
-
-/** Shows what happens in one line that is always the last one. Returns what ends that. */
-function showLive(server: EchoServer): () => void {
-  let before = server.stats()
-  const timer = setInterval(() => {
-    const now = server.stats()
-    const width = Math.max(0, (process.stdout.columns || 80) - FREE_COLUMNS)
-    // Not while the terminal takes no output: memory would grow with the lines.
-    if (output.writableLength === 0) print(CLEAR_LINE + liveLine(before, now).slice(0, width))
-    before = now
-  }, LIVE_INTERVAL)
-  return () => {
-    clearInterval(timer)
-    print(CLEAR_LINE)
-  }
-}
-
-function liveLine(before: Stats, now: Stats): string {
-  const rate = formatBytes(now.totalBytes - before.totalBytes)
-  return `${now.activeConnections} connected, ${rate}/s; in all ${totals(now)}`
-}
-
-function totals({ totalConnections, totalBytes, rejectedConnections }: Stats): string {
-  const rejected = rejectedConnections === 0 ? '' : `, ${rejectedConnections} rejected`
-  return `${totalConnections} ${totalConnections === 1 ? 'connection' : 'connections'}, ${formatBytes(totalBytes)} echoed${rejected}`
 }
 
 function printJson(event: Record<string, unknown>): void {

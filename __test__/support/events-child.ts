@@ -43,14 +43,14 @@ async function act(): Promise<void> {
     else if (scene === 'close') server.start(port)
     else if (!startFails()) process.exit(4)
   })
-  const client = await Client.connect(port)
-  await client.echo('x')
-  // One over the limit, if the handler has not stopped the server.
+  // The handler may have reset the first, or stopped the server for the second, which is over the limit.
+  const client = await Client.connect(port).catch(() => {})
+  await client?.echo('x')
   await Client.connect(port).then(
     (other) => other.close(),
     () => {},
   )
-  client.socket.destroy()
+  client?.socket.destroy()
   await server.stop()
   if (!server.listening) return
   // Started again by the handler, it serves.

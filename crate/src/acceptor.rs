@@ -126,10 +126,10 @@ impl Acceptor {
                 self.admit(context, connections, connection);
             }
             if self.over_limit.len() == before {
-                for connection in self.over_limit.drain(..count) {
+                for mut connection in self.over_limit.drain(..count) {
                     context.counters.rejected.add(1);
-                    context.log.dropped(connection.record);
-                    connections.lingering.end(context, connection.socket);
+                    context.log.dropped(connection.take_record());
+                    connections.lingering.turn_away(context, connection.socket);
                 }
             }
             // A stop may have waited for this: it goes on with the next turn.
@@ -146,9 +146,12 @@ impl Acceptor {
     }
 
     fn admit(&mut self, context: &mut Context, connections: &mut Connections, mut connection: Connection) {
-        if let Some(record) = &mut connection.record {
+        if let Some(record) = connection.record() {
             self.last_id += 1;
             record.id = self.last_id;
+        }
+        if let Some(fault) = context.shared.faults.deal() {
+            connection.set_fault(fault);
         }
         // First: no one is to see more connections open than there ever were.
         context.counters.connections.add(1);
@@ -205,11 +208,10 @@ impl Acceptor {
         self.paused_until.is_some()
     }
 
-    /// Tells the other threads to stop. They have no deadline of their own, for they also serve this thread's sends:
-    /// its end cuts them off.
-    pub fn stop_others(&self) {
+    /// Tells the other threads something.
+    pub fn tell_others(&self, message: impl Fn() -> Message) {
         for thread in &self.mailboxes[1..] {
-            thread.post(Message::Stop(Duration::MAX));
+            thread.post(message());
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::faults::Fault;
 use crate::log::Record;
 use crate::poller::Interest;
 use crate::shared::{Counters, Shared};
@@ -30,15 +31,16 @@ pub const TICKS_PER_TIMEOUT: u32 = 16;
 /// Not asked yet. No socket's buffer holds so much.
 const UNKNOWN: u32 = u32::MAX;
 
-/// What a short write left over.
-struct Unsent {
+/// What was read and not written yet: what a short write left over, or a fault holds back.
+pub struct Unsent {
     data: Box<[u8]>,
     written: usize,
     shared: Arc<Shared>,
 }
 
 impl Unsent {
-    fn new(data: &[u8], shared: &Arc<Shared>) -> Self {
+    /// A copy, which counts toward [`UNSENT_LIMIT`].
+    pub fn new(data: &[u8], shared: &Arc<Shared>) -> Self {
         shared.unsent.fetch_add(data.len(), Relaxed);
         Self { data: data.into(), written: 0, shared: Arc::clone(shared) }
     }
@@ -61,6 +63,8 @@ pub enum Next {
     WaitFor(Interest),
     /// Close it: nothing is left to do for us. What was written the kernel delivers.
     Close,
+    /// A fault cuts it.
+    Cut(Cut),
     /// It is drained, but the peer may not have all yet: a lingering close.
     Linger,
 }
@@ -81,23 +85,56 @@ pub struct Connection {
     /// Its peer is a send of the same server.
     is_of_send: bool,
     /// The server stops: echoes what has already arrived, then ends.
-    is_draining: bool,
+    pub is_draining: bool,
     /// It is to be cut by the next sweep.
     pub cut: Option<Cut>,
     /// The tick of the idle clock at which something last happened.
     last_active: u32,
     /// What the peer had not acknowledged at the last look, [`UNKNOWN`] before the first one.
     unacknowledged: u32,
-    unsent: Option<Box<Unsent>>,
-    /// What is told of it, if anybody wants to know.
-    pub record: Option<Box<Record>>,
+    /// What it owes.
+    pub unsent: Option<Box<Unsent>>,
+    extras: Option<Box<Extras>>,
+}
+
+/// What only some connections have: in one place, so that the others pay for one pointer.
+#[derive(Default)]
+struct Extras {
+    record: Option<Record>,
+    fault: Option<Fault>,
 }
 
 impl Connection {
     /// A connection over a connected non-blocking stream socket.
-    pub fn new(socket: OwnedFd, is_of_send: bool, record: Option<Box<Record>>) -> Self {
+    pub fn new(socket: OwnedFd, is_of_send: bool, record: Option<Record>) -> Self {
+        let extras = record.map(|record| Box::new(Extras { record: Some(record), fault: None }));
         let (is_draining, cut, unsent) = (false, None, None);
-        Self { socket, is_of_send, is_draining, cut, last_active: 0, unacknowledged: UNKNOWN, unsent, record }
+        Self { socket, is_of_send, is_draining, cut, last_active: 0, unacknowledged: UNKNOWN, unsent, extras }
+    }
+
+    /// What is told of it, if the server is observed.
+    pub fn record(&mut self) -> Option<&mut Record> {
+        self.extras.as_mut()?.record.as_mut()
+    }
+
+    /// Its record, which it has no longer: nothing more is told of it.
+    pub fn take_record(&mut self) -> Option<Record> {
+        self.extras.as_mut()?.record.take()
+    }
+
+    /// How it misbehaves.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.extras.as_ref()?.fault.as_ref()
+    }
+
+    /// The fault, which it has no longer.
+    pub fn take_fault(&mut self) -> Option<Fault> {
+        self.extras.as_mut()?.fault.take()
+    }
+
+    /// Misbehaves from now on.
+    pub fn set_fault(&mut self, fault: Fault) {
+        self.extras.get_or_insert_default().fault = Some(fault);
     }
 
     /// Does what can be done now. Fails if the connection is over.
@@ -105,19 +142,27 @@ impl Connection {
     /// The event is not asked what it was. A reset comes as an event under any interest, and the call that meets it says
     /// what it is.
     pub fn advance(&mut self, context: &mut Context) -> Result<Next> {
-        match &mut self.unsent {
-            None => self.echo(context),
-            Some(unsent) => {
-                let data = &unsent.data[unsent.written..];
-                let written = write_counted(&self.socket, data, &context.counters, &mut self.record)?;
-                unsent.written += written;
-                if unsent.written == unsent.data.len() {
-                    self.unsent = None;
-                    return Ok(Next::WaitFor(self.wanted()));
-                }
-                Ok(if written == 0 { Next::Wait } else { Next::Continue })
-            }
+        if self.unsent.is_none() {
+            return self.echo(context);
         }
+        let written = self.write_unsent(usize::MAX, &context.counters)?;
+        Ok(match (&self.unsent, written) {
+            (None, _) => Next::WaitFor(self.wanted()),
+            (_, 0) => Next::Wait,
+            _ => Next::Continue,
+        })
+    }
+
+    /// Writes what there is room for of what it owes, at most so many bytes, and says how many.
+    pub fn write_unsent(&mut self, most: usize, counters: &Counters) -> Result<usize> {
+        let Some(Unsent { data, written: start, .. }) = self.unsent.as_deref_mut() else { return Ok(0) };
+        let end = data.len().min(start.saturating_add(most));
+        let written = write_counted(&self.socket, &data[*start..end], counters, &mut self.extras)?;
+        *start += written;
+        if *start == data.len() {
+            self.unsent = None;
+        }
+        Ok(written)
     }
 
     /// Tells the connection that the server stops: it ends when it has echoed what has arrived. That of a send goes on,
@@ -134,7 +179,8 @@ impl Connection {
 
     /// Whether nothing has happened for longer than the timeout.
     pub fn is_idle(&self, now: u32) -> bool {
-        now.wrapping_sub(self.last_active) > TICKS_PER_TIMEOUT
+        let is_held = self.fault().is_some_and(Fault::is_holding);
+        now.wrapping_sub(self.last_active) > TICKS_PER_TIMEOUT && !is_held
     }
 
     /// Notes what the peer has read since the last look, which counts as activity. The first look at unread bytes has
@@ -155,17 +201,15 @@ impl Connection {
     }
 
     fn echo(&mut self, context: &mut Context) -> Result<Next> {
-        let is_much_unsent = context.shared.unsent.load(Relaxed) > UNSENT_LIMIT;
-        let size = if is_much_unsent { READ_SIZE_OVER_LIMIT } else { context.read_size };
-        let read = match syscalls::read(&self.socket, &mut context.buffer[..size]) {
+        let read = match self.read(context, usize::MAX)? {
+            None => return Ok(self.at_pause()),
             // Nothing is owed, or it would not have read: the half-closed peer has everything it sent, or will from the
             // kernel's buffer.
-            Ok(0) => return Ok(Next::Close),
-            Err(error) if error.would_block() => return Ok(if self.is_draining { Next::Linger } else { Next::Wait }),
-            result => result?,
+            Some(0) => return Ok(Next::Close),
+            Some(read) => read,
         };
         let data = &context.buffer[..read];
-        let written = write_counted(&self.socket, data, &context.counters, &mut self.record)?;
+        let written = write_counted(&self.socket, data, &context.counters, &mut self.extras)?;
         if written < read {
             self.unsent = Some(Box::new(Unsent::new(&data[written..], &context.shared)));
             return Ok(Next::WaitFor(self.wanted()));
@@ -173,8 +217,27 @@ impl Connection {
         Ok(Next::Continue)
     }
 
+    /// Reads once, at most so many bytes, into the context's buffer, and says how many. 0 is the end; nothing, that it has to
+    /// wait.
+    pub fn read(&self, context: &mut Context, most: usize) -> Result<Option<usize>> {
+        let is_much_unsent = context.shared.unsent.load(Relaxed) > UNSENT_LIMIT;
+        let size = if is_much_unsent { READ_SIZE_OVER_LIMIT } else { context.read_size };
+        match syscalls::read(&self.socket, &mut context.buffer[..size.min(most)]) {
+            Err(error) if error.would_block() => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    /// What is to be done when there is nothing to read.
+    pub fn at_pause(&self) -> Next {
+        if self.is_draining { Next::Linger } else { Next::Wait }
+    }
+
     /// What the poller is to wait for.
     pub fn wanted(&self) -> Interest {
+        if let Some(fault) = self.fault() {
+            return fault.wanted(self.unsent.is_some(), self.is_draining);
+        }
         match (&self.unsent, self.is_draining) {
             (Some(_), _) => Interest::Writable,
             (None, false) => Interest::Readable,
@@ -189,7 +252,7 @@ fn write_counted(
     socket: &OwnedFd,
     data: &[u8],
     counters: &Counters,
-    record: &mut Option<Box<Record>>,
+    extras: &mut Option<Box<Extras>>,
 ) -> Result<usize> {
     counters.bytes.add(data.len());
     let written = match syscalls::write(socket, data) {
@@ -197,7 +260,7 @@ fn write_counted(
         result => result,
     };
     counters.bytes.subtract(data.len() - written.unwrap_or(0));
-    if let Some(record) = record {
+    if let Some(Extras { record: Some(record), .. }) = extras.as_deref_mut() {
         record.bytes += written.unwrap_or(0) as u64;
     }
     written

@@ -3,21 +3,23 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use crate::clock::Moment;
 use crate::connection::{Connection, Cut, Next, TICKS_PER_TIMEOUT};
 use crate::context::Context;
+use crate::faults::FaultTimers;
 use crate::lingering::Lingering;
-use crate::log::End;
+use crate::log::Reason;
 use crate::poller::{Interest, PER_TURN, Source};
 use crate::syscalls;
 
 /// The connections of one thread.
 pub struct Connections {
     table: Slab<Connection>,
+    faults: FaultTimers,
     /// Those that are no longer served, or never were.
     pub lingering: Lingering,
     /// How often the idle clock ticks: [`TICKS_PER_TIMEOUT`] times in a timeout. Zero turns it off, as a stop does.
@@ -35,6 +37,7 @@ impl Connections {
     pub fn new(idle_timeout: Duration) -> Self {
         Self {
             table: Slab::new(),
+            faults: FaultTimers::default(),
             lingering: Lingering::default(),
             tick: idle_timeout / TICKS_PER_TIMEOUT,
             ticks: 0,
@@ -58,13 +61,13 @@ impl Connections {
         let slot = self.table.insert(connection);
         if context.poller.add(&self.table[slot].socket, Source::Connection(slot), interest).is_err() {
             // ENOMEM, ENOSPC: it would never be heard of again.
-            let connection = self.remove(context, slot);
+            let mut connection = self.remove(context, slot);
             context.shared.open.fetch_sub(1, Relaxed);
             context.counters.connections.subtract(1);
             context.counters.rejected.add(1);
-            context.log.dropped(connection.record);
+            context.log.dropped(connection.take_record());
         } else {
-            context.log.connected(&mut self.table[slot].record, slot);
+            context.log.connected(&mut self.table[slot], slot);
             // Its first message is often here already: that saves a wait.
             self.advance(context, slot);
         }
@@ -73,7 +76,11 @@ impl Connections {
     /// Does for a connection what can be done now; false if that is nothing.
     pub fn advance(&mut self, context: &mut Context, slot: usize) -> bool {
         let Some(connection) = self.table.get_mut(slot) else { return false };
-        match connection.advance(context) {
+        let next = match connection.fault() {
+            None => connection.advance(context),
+            Some(_) => self.faults.advance(context, connection, slot),
+        };
+        match next {
             Ok(Next::Wait) => return false,
             Ok(Next::Continue) => connection.touch(self.ticks),
             Ok(Next::WaitFor(interest)) => {
@@ -81,11 +88,12 @@ impl Connections {
                 self.wait_for(context, slot, interest);
             }
             Ok(Next::Linger) => {
-                let connection = self.remove(context, slot);
-                context.log.ended(connection.record, End::Stop);
+                let mut connection = self.remove(context, slot);
+                context.log.ended(connection.take_record(), Reason::Stop);
                 self.lingering.linger(context, connection.socket);
             }
-            Ok(Next::Close) => self.close(context, slot, End::Peer),
+            Ok(Next::Close) => self.close(context, slot, Reason::Peer),
+            Ok(Next::Cut(cut)) => self.cut_now(context, slot, cut, Reason::Fault),
             // ECONNRESET, EPIPE, ETIMEDOUT and the like: this connection is over, nothing else is.
             Err(error) => self.close(context, slot, error.into()),
         }
@@ -94,24 +102,26 @@ impl Connections {
 
     /// Cuts the connection with this id, if it is still in this slot.
     pub fn cut(&mut self, context: &mut Context, slot: usize, id: u64, cut: Cut) {
-        let record = self.table.get(slot).and_then(|connection| connection.record.as_ref());
+        let record = self.table.get_mut(slot).and_then(Connection::record);
         if record.is_some_and(|record| record.id == id) {
-            self.cut_now(context, slot, cut);
+            self.cut_now(context, slot, cut, Reason::Closed);
         }
     }
 
-    /// Cuts all that are here now, a part in each turn.
-    pub fn cut_all(&mut self, cut: Cut) {
+    /// Cuts all that are here now, a part in each turn, and says how many they are.
+    pub fn cut_all(&mut self, context: &Context, cut: Cut) -> usize {
         for (_, connection) in &mut self.table {
             connection.cut = Some(cut);
         }
         self.sweep = Some(0);
+        self.table.len() + self.lingering.cut_all(context, cut)
     }
 
     /// Tells the ends of those that are cut off with the thread.
     pub fn tell_ends(&mut self, context: &mut Context) {
+        let reason = if context.shared.panic.get().is_some() { Reason::Failed } else { Reason::Stop };
         for (_, connection) in &mut self.table {
-            context.log.ended(connection.record.take(), End::Stop);
+            context.log.ended(connection.take_record(), reason);
         }
     }
 
@@ -125,11 +135,15 @@ impl Connections {
     pub fn next_timer(&self, context: &Context) -> Option<Moment> {
         let sweep = self.sweep.map(|_| context.clock.now());
         let tick = (!self.tick.is_zero() && !self.table.is_empty()).then_some(self.next_tick);
-        sweep.or(tick).into_iter().chain(self.lingering.next_look).min()
+        let fault = self.faults.next().map(|due| context.clock.after(due.saturating_duration_since(Instant::now())));
+        [sweep.or(tick), self.lingering.next_look, fault].into_iter().flatten().min()
     }
 
-    /// Goes on with a sweep, lets the idle clock tick, and looks at the sockets that linger.
+    /// Goes on with faults and with a sweep, lets the idle clock tick, and looks at the sockets that linger.
     pub fn run_timers(&mut self, context: &mut Context) {
+        for slot in self.faults.due(PER_TURN) {
+            self.advance(context, slot);
+        }
         // Unlike a deadline it needs no further wait before it acts: a sweep serves each connection once more before it
         // closes it.
         if !self.tick.is_zero() && self.sweep.is_none() && context.clock.now() >= self.next_tick {
@@ -146,14 +160,14 @@ impl Connections {
     fn continue_sweep(&mut self, context: &mut Context) {
         let Some(start) = self.sweep else { return };
         let is_due = |slot: &usize| {
-            let is_due = |it: &Connection| it.cut.is_some() || context.is_stopping() || it.is_idle(self.ticks);
-            self.table.get(*slot).is_some_and(is_due)
+            let connection = self.table.get(*slot);
+            connection.is_some_and(|it| it.cut.is_some() || context.is_stopping() || it.is_idle(self.ticks))
         };
         let due: Vec<_> = (start..self.table.capacity()).filter(is_due).take(PER_TURN).collect();
         self.sweep = due.get(PER_TURN - 1).map(|last| last + 1);
         for slot in due {
             if let Some(cut) = self.table[slot].cut {
-                self.cut_now(context, slot, cut);
+                self.cut_now(context, slot, cut, Reason::Closed);
             } else if context.is_stopping() {
                 self.table[slot].drain();
                 self.wait_for(context, slot, self.table[slot].wanted());
@@ -162,7 +176,7 @@ impl Connections {
                 // event only when a good part of the socket's buffer is free.
                 self.table[slot].note_progress(self.ticks, self.tick);
                 if self.table[slot].is_idle(self.ticks) {
-                    self.close(context, slot, End::Idle);
+                    self.close(context, slot, Reason::Idle);
                 }
             }
         }
@@ -175,34 +189,37 @@ impl Connections {
         }
     }
 
-    fn cut_now(&mut self, context: &mut Context, slot: usize, cut: Cut) {
+    fn cut_now(&mut self, context: &mut Context, slot: usize, cut: Cut, reason: Reason) {
         match cut {
             Cut::Close => {
-                let socket = self.take_leave(context, slot, End::Closed);
+                let socket = self.let_go(context, slot, reason);
                 self.lingering.end(context, socket);
             }
             Cut::Reset => {
                 syscalls::reset_at_close(&self.table[slot].socket);
-                self.close(context, slot, End::Closed);
+                self.close(context, slot, reason);
             }
         }
     }
 
-    fn close(&mut self, context: &mut Context, slot: usize, end: End) {
-        drop(self.take_leave(context, slot, end));
+    fn close(&mut self, context: &mut Context, slot: usize, reason: Reason) {
+        drop(self.let_go(context, slot, reason));
     }
 
     /// Serves a connection no longer. That is counted before it is closed, or a client that saw the end would find it still
     /// open.
-    fn take_leave(&mut self, context: &mut Context, slot: usize, end: End) -> OwnedFd {
-        let Connection { socket, record, .. } = self.remove(context, slot);
+    fn let_go(&mut self, context: &mut Context, slot: usize, reason: Reason) -> OwnedFd {
+        let mut connection = self.remove(context, slot);
         context.shared.open.fetch_sub(1, Relaxed);
-        context.log.ended(record, end);
-        socket
+        context.log.ended(connection.take_record(), reason);
+        connection.socket
     }
 
     fn remove(&mut self, context: &Context, slot: usize) -> Connection {
         let connection = self.table.remove(slot);
+        if let Some(fault) = connection.fault() {
+            self.faults.forget(fault, slot);
+        }
         context.poller.remove(&connection.socket);
         connection
     }

@@ -7,12 +7,14 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::acceptor::Acceptor;
 use crate::busy_poll::BusyPoll;
 use crate::clock::Moment;
+use crate::connection::Cut;
 use crate::connections::Connections;
 use crate::context::{Context, read_size};
 use crate::log::HAND_OVER_INTERVAL;
@@ -30,6 +32,9 @@ const FEW_EVENTS: usize = 4;
 
 /// So many bytes in one turn are part of a bulk transfer: what the next round trip costs no longer matters.
 const BULK: u64 = 16 * 1024;
+
+/// How many clients are accepted at once before all are cut: what Linux lets wait, unless it is told otherwise.
+const MOST_BEFORE_CUT: usize = 4096;
 
 /// How many turns a thread takes at most to catch up: others may keep it busy without end.
 const CATCH_UP_TURNS: u32 = 16;
@@ -99,16 +104,14 @@ impl EventLoop {
         }
     }
 
-    /// Ends what the loop still has, if it was cut off.
-    pub fn end(mut self, on_report: &OnReport) {
+    /// Tells the ends of the connections that are cut off with the loop.
+    pub fn tell_ends(&mut self, on_report: &OnReport) {
         self.connections.tell_ends(&mut self.context);
-        if self.context.log.is_pending() {
-            self.hand_over_events(on_report);
-        }
+        self.hand_over_events(on_report);
     }
 
     fn hand_over_events(&mut self, on_report: &OnReport) {
-        if self.context.log.hand_over() {
+        if self.context.log.is_pending() && self.context.log.hand_over() {
             on_report(Report::Events);
         }
     }
@@ -171,7 +174,7 @@ impl EventLoop {
                 Message::Cancel(id) => self.sends.give_up(&self.context, id, libc::ECANCELED),
                 Message::Adopt(connection) => self.connections.adopt(&mut self.context, connection),
                 Message::Cut(slot, id, cut) => self.connections.cut(&mut self.context, slot, id, cut),
-                Message::CutAll(cut) => self.connections.cut_all(cut),
+                Message::CutAll(cut, counted) => self.cut_all(cut, &counted),
                 Message::CatchUp(catch_up) => self.catching_up = Some((catch_up, CATCH_UP_TURNS)),
                 Message::ThreadEnded => self.acceptor.iter_mut().for_each(|acceptor| acceptor.running -= 1),
                 Message::Stop(timeout) => self.begin_stop(timeout),
@@ -216,6 +219,16 @@ impl EventLoop {
         }
     }
 
+    /// Cuts all connections, also those of the clients that are connected by now but wait in the backlog.
+    fn cut_all(&mut self, cut: Cut, counted: &Sender<usize>) {
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, MOST_BEFORE_CUT);
+            acceptor.tell_others(|| Message::CutAll(cut, counted.clone()));
+        }
+        // Fails if nobody waits for it any more.
+        let _ = counted.send(self.connections.cut_all(&self.context, cut));
+    }
+
     /// Begins a stop, or shortens it. Connections end from now on, those of the sends with their sends.
     fn begin_stop(&mut self, timeout: Duration) {
         let deadline = self.context.clock.deadline(Instant::now(), timeout);
@@ -224,7 +237,8 @@ impl EventLoop {
         }
         self.context.stop_deadline = Some(self.context.stop_deadline.map_or(deadline, |before| before.min(deadline)));
         if let Some(acceptor) = &self.acceptor {
-            acceptor.stop_others();
+            // They have no deadline of their own, for they also serve this thread's sends: its end cuts them off.
+            acceptor.tell_others(|| Message::Stop(Duration::MAX));
         }
     }
 

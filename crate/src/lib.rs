@@ -15,6 +15,7 @@ pub mod context;
 pub mod error;
 pub mod event_loop;
 pub mod exchange;
+pub mod faults;
 pub mod lingering;
 pub mod listener;
 pub mod log;
@@ -35,7 +36,8 @@ use napi_derive::napi;
 
 use crate::connection::Cut;
 use crate::error::Error;
-use crate::log::{End, Event, Kind};
+use crate::faults::{Fate, Faults};
+use crate::log::{Event, Kind, Reason};
 use crate::sends::Settled;
 use crate::server::{Report, Server};
 use crate::shared::Config;
@@ -58,7 +60,32 @@ pub struct NativeOptions {
     /// How many I/O threads.
     pub threads: u32,
     /// Whether to tell of connections from the first one on.
-    pub log: bool,
+    pub observed: bool,
+    /// How connections misbehave from the first one on.
+    pub faults: Option<NativeFaults>,
+}
+
+/// How connections misbehave. Times are in milliseconds; 0 is no limit.
+#[napi(object)]
+pub struct NativeFaults {
+    /// The shortest delay of an echo.
+    pub delay_from: u32,
+    /// The longest one.
+    pub delay_to: u32,
+    /// Bytes per second.
+    pub rate: i64,
+    /// Bytes per write.
+    pub chunk: u32,
+    /// Resets after so many bytes.
+    pub reset_after: Option<i64>,
+    /// Ends after so many bytes.
+    pub end_after: Option<i64>,
+    /// Stalls after so many bytes.
+    pub stall_after: Option<i64>,
+    /// The part of the connections that is hit, from 0 to 1.
+    pub share: f64,
+    /// What the random delays follow from.
+    pub seed: u32,
 }
 
 /// A failed system call.
@@ -73,6 +100,22 @@ pub struct NativeFailure {
 impl From<Error> for NativeFailure {
     fn from(error: Error) -> Self {
         Self { errno: -error.errno, syscall: error.syscall.to_owned() }
+    }
+}
+
+impl From<NativeFaults> for Faults {
+    fn from(faults: NativeFaults) -> Self {
+        let milliseconds = |time: u32| Duration::from_millis(time.into());
+        let NativeFaults { reset_after, end_after, stall_after, .. } = faults;
+        let fates = [(reset_after, Fate::Reset), (end_after, Fate::End), (stall_after, Fate::Stall)];
+        Self {
+            delay: (milliseconds(faults.delay_from), milliseconds(faults.delay_to)),
+            rate: faults.rate.unsigned_abs(),
+            chunk: faults.chunk as usize,
+            fate: fates.into_iter().find_map(|(after, fate)| after.map(|after| (after.unsigned_abs(), fate))),
+            share: faults.share,
+            seed: faults.seed.into(),
+        }
     }
 }
 
@@ -102,8 +145,9 @@ pub struct NativeServer {
 /// Listens. Returns the server, or what failed.
 ///
 /// `on_report` hears of sends that are over, each with its id and what came back, or why nothing did; with `true` of the
-/// server's end, and then with the message of the panic, if one ended it. Each time there may be events to take. It is held until then, and with it whatever it
-/// refers to: a server that listens is not garbage. It does not keep the process alive. Throws Node-API's own errors if
+/// server's end, and then with the message of the panic, if one ended it. Without sends, there are events to take. The
+/// function is held until the end, and with it whatever it refers to: a server that listens is not garbage. It does not
+/// keep the process alive. Throws Node-API's own errors if
 /// the environment is shutting down.
 #[napi(catch_unwind)]
 #[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
@@ -120,7 +164,8 @@ pub fn start(
         idle_timeout: Duration::from_millis(options.idle_timeout.into()),
         busy_poll: Duration::from_micros(options.busy_poll.into()),
         threads: NonZeroUsize::new(options.threads as usize).unwrap_or(NonZeroUsize::MIN),
-        log: options.log,
+        observed: options.observed,
+        faults: options.faults.map(Faults::from),
     };
     let on_report = on_report
         .build_threadsafe_function::<Report>()
@@ -156,8 +201,14 @@ impl NativeServer {
 
     /// Turns events on or off for the connections that are accepted from now on.
     #[napi(catch_unwind)]
-    pub fn set_log(&self, is_wanted: bool) {
-        self.server.set_log(is_wanted);
+    pub fn set_observed(&self, is_observed: bool) {
+        self.server.set_observed(is_observed);
+    }
+
+    /// The connections that are accepted from now on have these faults.
+    #[napi(catch_unwind)]
+    pub fn set_faults(&self, faults: Option<NativeFaults>) {
+        self.server.set_faults(faults.map(Faults::from));
     }
 
     /// Takes the events that have come since the last time, seven numbers each: the kind; the id of the connection; its
@@ -165,7 +216,7 @@ impl NativeServer {
     /// - 0, a connection: the thread and the slot it is in, 0;
     /// - 1, a drop: zeros;
     /// - 2, left out: their count stands for the id;
-    /// - 3 and more, an end ([`End`]): the bytes echoed, the milliseconds it lasted, its errno or 0.
+    /// - 3 and more, an end ([`Reason`]): the bytes echoed, the milliseconds it lasted, its errno or 0.
     #[napi(catch_unwind)]
     pub fn take_events(&self) -> Float64Array {
         let (events, missed) = self.server.take_events();
@@ -179,10 +230,10 @@ impl NativeServer {
         self.server.cut(thread as usize, slot as usize, id.unsigned_abs(), to_cut(reset));
     }
 
-    /// Cuts all connections, and says how many that are.
+    /// Cuts all connections, and says how many they are.
     #[napi(catch_unwind)]
     pub fn cut_all(&self, reset: bool) -> f64 {
-        number(self.server.cut_all(to_cut(reset)))
+        number(self.server.cut_all(to_cut(reset)) as u64)
     }
 
     /// Begins to stop. The report with `true` says when it is over.
@@ -227,14 +278,16 @@ fn to_row(event: &Event) -> [f64; 7] {
     let (kind, a, b, errno) = match event.kind {
         Kind::Connected { thread, slot } => (0.0, number(thread as u64), number(slot as u64), 0),
         Kind::Dropped => (1.0, 0.0, 0.0, 0),
-        Kind::Ended { end, bytes, duration } => {
-            let (kind, errno) = match end {
-                End::Peer => (3.0, 0),
-                End::Reset => (4.0, 0),
-                End::Idle => (5.0, 0),
-                End::Stop => (6.0, 0),
-                End::Closed => (7.0, 0),
-                End::Error(errno) => (8.0, errno),
+        Kind::Ended { reason, bytes, duration } => {
+            let (kind, errno) = match reason {
+                Reason::Peer => (3.0, 0),
+                Reason::Reset => (4.0, 0),
+                Reason::Idle => (5.0, 0),
+                Reason::Stop => (6.0, 0),
+                Reason::Closed => (7.0, 0),
+                Reason::Fault => (8.0, 0),
+                Reason::Error(errno) => (9.0, errno),
+                Reason::Failed => (10.0, 0),
             };
             (kind, number(bytes), (duration.as_secs_f64() * 1e6).round() / 1e3, errno)
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::clock::Moment;
+use crate::connection::Cut;
 use crate::context::Context;
 use crate::poller::{Interest, PER_TURN, Source};
 use crate::syscalls;
@@ -17,7 +18,7 @@ use crate::syscalls;
 /// How long a client that is turned away, or cut, may take to read its end.
 const TIME: Duration = Duration::from_secs(1);
 
-/// While so many sockets linger, those that are not served do not: each holds a descriptor.
+/// While so many sockets linger, those that are turned away do not: each holds a descriptor.
 const MOST: usize = 256;
 
 /// How often to look whether the peers have acknowledged everything: the kernel has no event for it.
@@ -33,8 +34,10 @@ pub struct Lingering {
 
 struct Ending {
     socket: OwnedFd,
-    /// When it is closed at the latest. Such a one is not counted as open. Otherwise the stop has a deadline.
-    until: Option<Moment>,
+    /// When it is closed at the latest.
+    until: Moment,
+    /// It is counted as open until it is closed.
+    is_open: bool,
 }
 
 impl Lingering {
@@ -46,22 +49,42 @@ impl Lingering {
     /// Closes a drained connection as soon as its peer has acknowledged everything, or has ended its side.
     pub fn linger(&mut self, context: &Context, socket: OwnedFd) {
         if syscalls::unacknowledged(&socket).is_ok_and(|count| count > 0) {
-            self.add(context, Ending { socket, until: None });
+            // The stop has a deadline.
+            self.add(context, Ending { socket, until: Moment::MAX, is_open: true });
         } else {
             context.shared.open.fetch_sub(1, Relaxed);
         }
     }
 
-    /// Ends a connection that is not served, and not counted as open. A message may still be on its way, so only the
+    /// Ends a connection that is served no longer, and not counted as open. A message may still be on its way, so only the
     /// peer's end, or the time, closes it.
-    pub fn end(&mut self, context: &mut Context, socket: OwnedFd) {
+    pub fn end(&mut self, context: &Context, socket: OwnedFd) {
+        self.add(context, Ending { socket, until: context.clock.after(TIME), is_open: false });
+    }
+
+    /// The same for a connection that was never served, if there is room.
+    pub fn turn_away(&mut self, context: &mut Context, socket: OwnedFd) {
         if self.sockets.len() < MOST {
-            self.add(context, Ending { socket, until: Some(context.clock.after(TIME)) });
+            self.end(context, socket);
         } else {
             // Whatever the two say, the socket is closed next.
             let _ = syscalls::shutdown_write(&socket);
             let _ = syscalls::read(&socket, &mut context.buffer);
         }
+    }
+
+    /// Closes those that are counted as open, a part in each turn, and says how many they are.
+    pub fn cut_all(&mut self, context: &Context, cut: Cut) -> usize {
+        let open = self.sockets.iter_mut().filter(|(_, ending)| ending.is_open);
+        let count = open.fold(0, |count, (_, ending)| {
+            ending.until = Moment::ZERO;
+            if cut == Cut::Reset {
+                syscalls::reset_at_close(&ending.socket);
+            }
+            count + 1
+        });
+        self.next_look = (!self.is_empty()).then(|| context.clock.now());
+        count
     }
 
     fn add(&mut self, context: &Context, ending: Ending) {
@@ -94,8 +117,8 @@ impl Lingering {
             return;
         }
         let is_done = |ending: &Ending| {
-            ending.until.is_some_and(has_passed)
-                || ((ending.until.is_none() || context.is_stopping())
+            has_passed(ending.until)
+                || ((ending.is_open || context.is_stopping())
                     && syscalls::unacknowledged(&ending.socket).unwrap_or(0) == 0)
         };
         let done = self.sockets.iter().filter_map(|(slot, ending)| is_done(ending).then_some(slot));
@@ -113,7 +136,7 @@ impl Lingering {
         let Some(ending) = self.sockets.try_remove(slot) else { return };
         context.poller.remove(&ending.socket);
         // Counted before it is closed, or a client that saw the end would find it still open.
-        if ending.until.is_none() {
+        if ending.is_open {
             context.shared.open.fetch_sub(1, Relaxed);
         }
     }

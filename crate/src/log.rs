@@ -1,7 +1,7 @@
 //! What a server tells about its connections: who came, how each ended, who was turned away.
 //!
 //! Each I/O thread collects events, and hands them over at the end of a turn of its loop. They wait until the owner of the
-//! server takes them, within a bound. While nobody asked for events, a connection has no record, and costs nothing.
+//! server takes them, within a bound. While nobody observes the server, a connection has no record, and costs nothing.
 
 use std::mem;
 use std::net::SocketAddrV4;
@@ -12,6 +12,7 @@ use std::sync::atomic::{
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::connection::Connection;
 use crate::error::Error;
 use crate::shared::Shared;
 
@@ -24,7 +25,7 @@ pub const HAND_OVER_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum End {
+pub enum Reason {
     /// The peer ended it.
     Peer,
     /// The peer reset it.
@@ -35,11 +36,15 @@ pub enum End {
     Stop,
     /// The owner of the server closed it.
     Closed,
+    /// A fault on purpose reset or ended it.
+    Fault,
     /// Something else failed, with this positive errno.
     Error(i32),
+    /// The server failed.
+    Failed,
 }
 
-impl From<Error> for End {
+impl From<Error> for Reason {
     fn from(error: Error) -> Self {
         match error.errno {
             // A write after the reset says EPIPE.
@@ -62,7 +67,7 @@ pub enum Kind {
     /// It is served no longer.
     Ended {
         /// Why.
-        end: End,
+        reason: Reason,
         /// How many bytes were echoed.
         bytes: u64,
         /// How long it was served.
@@ -96,7 +101,7 @@ pub struct Record {
 /// The events of one server that wait to be taken.
 #[derive(Default)]
 pub struct Log {
-    is_wanted: AtomicBool,
+    is_observed: AtomicBool,
     /// Connections and drops that wait or are about to. Not their ends: there are no more of those than connections.
     untaken: AtomicUsize,
     waiting: Mutex<Waiting>,
@@ -110,20 +115,20 @@ struct Waiting {
 }
 
 impl Log {
-    /// A log that begins with the first connection, if events are wanted by then.
-    pub fn new(is_wanted: bool) -> Self {
-        Self { is_wanted: is_wanted.into(), ..Self::default() }
+    /// A log that begins with the first connection, if it is observed by then.
+    pub fn new(is_observed: bool) -> Self {
+        Self { is_observed: is_observed.into(), ..Self::default() }
     }
 
     /// Turns events on or off for the connections that are accepted from now on.
-    pub fn set_wanted(&self, is_wanted: bool) {
-        self.is_wanted.store(is_wanted, Relaxed);
+    pub fn set_observed(&self, is_observed: bool) {
+        self.is_observed.store(is_observed, Relaxed);
     }
 
-    /// The record of a connection that was just accepted, if events are wanted.
-    pub fn record(&self, peer: SocketAddrV4) -> Option<Box<Record>> {
-        let record = || Box::new(Record { id: 0, bytes: 0, peer, since: Instant::now() });
-        self.is_wanted.load(Relaxed).then(record)
+    /// The record of a connection that was just accepted, if the server is observed.
+    pub fn record(&self, peer: SocketAddrV4) -> Option<Record> {
+        let record = || Record { id: 0, bytes: 0, peer, since: Instant::now() };
+        self.is_observed.load(Relaxed).then(record)
     }
 
     /// Takes the events that wait, and how many connections and drops were left out since the last time.
@@ -157,24 +162,24 @@ impl LogWriter {
     }
 
     /// Tells of a connection in this slot of the thread's table. Left out, it loses its record, and its end is not told.
-    pub fn connected(&mut self, record: &mut Option<Box<Record>>, slot: usize) {
-        if let Some(Record { id, peer, .. }) = record.as_deref()
+    pub fn connected(&mut self, connection: &mut Connection, slot: usize) {
+        if let Some(Record { id, peer, .. }) = connection.record()
             && !self.push(Event { id: *id, peer: *peer, kind: Kind::Connected { thread: self.thread, slot } })
         {
-            *record = None;
+            connection.take_record();
         }
     }
 
     /// Tells of the end of a connection.
-    pub fn ended(&mut self, record: Option<Box<Record>>, end: End) {
+    pub fn ended(&mut self, record: Option<Record>, reason: Reason) {
         self.events.extend(record.map(|record| {
-            let Record { id, bytes, peer, since } = *record;
-            Event { id, peer, kind: Kind::Ended { end, bytes, duration: since.elapsed() } }
+            let Record { id, bytes, peer, since } = record;
+            Event { id, peer, kind: Kind::Ended { reason, bytes, duration: since.elapsed() } }
         }));
     }
 
     /// Tells that a connection was turned away.
-    pub fn dropped(&mut self, record: Option<Box<Record>>) {
+    pub fn dropped(&mut self, record: Option<Record>) {
         if let Some(record) = record {
             self.push(Event { id: 0, peer: record.peer, kind: Kind::Dropped });
         }

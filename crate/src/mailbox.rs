@@ -18,8 +18,8 @@ pub enum Message {
     Adopt(Connection),
     /// Cut the connection in this slot, if it is still the one with this id.
     Cut(usize, u64, Cut),
-    /// Cut all connections.
-    CutAll(Cut),
+    /// Cut all connections, and say how many they are.
+    CutAll(Cut, Sender<usize>),
     /// Serve what is ready now, then drop this.
     CatchUp(Arc<CatchUp>),
     /// Another thread of the server has ended.

@@ -36,6 +36,8 @@ pub const PER_TURN: usize = 256;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]
 pub enum Interest {
+    /// Nothing more.
+    Nothing = 0,
     /// Input, or its end.
     Readable = libc::EPOLLIN.cast_unsigned(),
     /// Room for output.

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::channel;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::connection::Cut;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
+use crate::faults::Faults;
 use crate::listener::listen;
 use crate::log::Event;
 use crate::mailbox::{Mailbox, Message, mailbox};
@@ -92,8 +94,13 @@ impl Server {
     }
 
     /// Turns [`Report::Events`] on or off for the connections that are accepted from now on. The others stay as they are.
-    pub fn set_log(&self, is_wanted: bool) {
-        self.shared.log.set_wanted(is_wanted);
+    pub fn set_observed(&self, is_observed: bool) {
+        self.shared.log.set_observed(is_observed);
+    }
+
+    /// The connections that are accepted from now on have these faults.
+    pub fn set_faults(&self, faults: Option<Faults>) {
+        self.shared.faults.set(faults);
     }
 
     /// Takes the events that have come since the last time, and how many connections and drops were left out because
@@ -109,13 +116,13 @@ impl Server {
         }
     }
 
-    /// Cuts all connections, and says how many that are.
-    pub fn cut_all(&self, cut: Cut) -> u64 {
-        let count = self.stats().active_connections;
-        for mailbox in &self.mailboxes {
-            mailbox.post(Message::CutAll(cut));
-        }
-        count
+    /// Cuts all connections, and says how many they are. It waits for the threads to count them, which takes each a turn of
+    /// its loop.
+    pub fn cut_all(&self, cut: Cut) -> usize {
+        let (counted, counts) = channel();
+        self.post(Message::CutAll(cut, counted));
+        // Up to the last thread that has counted, or has ended.
+        counts.iter().sum()
     }
 
     /// What the server has done since it started.
@@ -219,5 +226,6 @@ fn run(mut event_loop: EventLoop, shared: &Shared, on_report: &OnReport) {
         let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref().map(String::as_str));
         shared.panic.get_or_init(|| text.unwrap_or("a panic without a message").to_owned());
     }
-    event_loop.end(on_report);
+    // A table that a panic has left half changed may panic again.
+    let _ = catch_unwind(AssertUnwindSafe(|| event_loop.tell_ends(on_report)));
 }

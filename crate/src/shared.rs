@@ -10,6 +10,7 @@ use std::sync::atomic::{
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::faults::{Dealer, Faults};
 use crate::log::Log;
 
 /// How to start a server.
@@ -27,8 +28,10 @@ pub struct Config {
     pub busy_poll: Duration,
     /// How many I/O threads share the connections.
     pub threads: NonZeroUsize,
-    /// Whether to log connections from the first one on; see [`Log::set_wanted`].
-    pub log: bool,
+    /// Whether to tell of connections from the first one on; see [`Log::set_observed`].
+    pub observed: bool,
+    /// How connections misbehave, from the first one on; see [`Dealer::set`].
+    pub faults: Option<Faults>,
 }
 
 /// What a server has done since it started.
@@ -93,6 +96,8 @@ pub struct Shared {
     pub unsent: AtomicUsize,
     /// What it tells about its connections.
     pub log: Log,
+    /// How they misbehave.
+    pub faults: Dealer,
     /// The message of the first panic on an I/O thread.
     pub panic: OnceLock<String>,
 }
@@ -105,7 +110,8 @@ impl Shared {
             counters: (0..config.threads.get()).map(|_| Arc::default()).collect(),
             open: AtomicUsize::new(0),
             unsent: AtomicUsize::new(0),
-            log: Log::new(config.log),
+            log: Log::new(config.observed),
+            faults: Dealer::new(config.faults),
             panic: OnceLock::new(),
         }
     }

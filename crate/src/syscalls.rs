@@ -157,6 +157,15 @@ pub fn since_acknowledgement(socket: impl AsFd) -> Result<Duration> {
     Ok(Duration::from_millis(unsafe { info.assume_init() }.tcpi_last_ack_recv.into()))
 }
 
+/// Takes the error that the socket has pending, and fails with it: `SO_ERROR` of socket(7).
+pub fn take_error(socket: impl AsFd) -> Result<()> {
+    let (mut errno, mut length): (c_int, _) = (0, length_of::<c_int>());
+    let (fd, to) = (socket.as_fd().as_raw_fd(), (&raw mut errno).cast::<c_void>());
+    // SAFETY: the kernel writes at most `length` bytes to `errno`; both outlive the call.
+    check("getsockopt", unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, to, &raw mut length) })?;
+    if errno == 0 { Ok(()) } else { Err(Error { errno, syscall: "read" }) }
+}
+
 /// Whether there is something to read or to accept now: poll(2).
 pub fn is_readable(fd: impl AsFd) -> Result<bool> {
     let mut entry = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };

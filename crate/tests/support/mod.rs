@@ -25,7 +25,8 @@ pub const DEFAULTS: Config = Config {
     idle_timeout: Duration::ZERO,
     busy_poll: Duration::from_micros(50),
     threads: NonZeroUsize::MIN,
-    log: false,
+    observed: false,
+    faults: None,
 };
 
 /// A server and what it says.

@@ -1,0 +1,293 @@
+//! Faults on purpose: connections that echo late, slowly, in pieces, not all or never, so that a client's author sees what
+//! the client does then.
+//!
+//! A connection without faults meets nothing of this but one branch. One with faults waits for its next write by a timer,
+//! and neither reads nor polls meanwhile, so it owes at most one buffer and costs no CPU time.
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::connection::{Connection, Cut, Next, Unsent};
+use crate::context::Context;
+use crate::error::Result;
+use crate::poller::Interest;
+use crate::syscalls;
+
+/// In so many writes go the bytes of a second, if no chunk is given.
+const SLICES_PER_SECOND: u64 = 200;
+
+/// So far a write that was late is caught up with: together a burst is at most 10 ms of the rate.
+const SLICE: Duration = Duration::from_millis(1000 / SLICES_PER_SECOND);
+
+/// How long a reset waits after the last echo: a client that finds the last bytes and the reset in one look of its poller may
+/// take the reset for an end, as libuv does. So long, too, a reset or an end waits again while the peer has not acknowledged
+/// everything: it could destroy what is on its way.
+const CUT_PAUSE: Duration = Duration::from_millis(20);
+
+/// What a connection does when it has echoed a number of bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fate {
+    /// It resets.
+    Reset,
+    /// It ends, although more input may wait.
+    End,
+    /// It neither echoes nor reads any more.
+    Stall,
+}
+
+/// How connections misbehave.
+#[derive(Clone, Copy, Debug)]
+pub struct Faults {
+    /// How long what was read waits before it is written, from and to.
+    pub delay: (Duration, Duration),
+    /// The most bytes that a connection echoes per second; 0 is no limit.
+    pub rate: u64,
+    /// The most bytes that one write takes; 0 is no limit.
+    pub chunk: usize,
+    /// What happens after so many bytes.
+    pub fate: Option<(u64, Fate)>,
+    /// The part of the connections that is hit, from 0 to 1.
+    pub share: f64,
+    /// What the random delays follow from.
+    pub seed: u64,
+}
+
+/// Deals out faults to the connections of a server.
+pub struct Dealer(Mutex<Option<(Faults, u64)>>);
+
+impl Dealer {
+    /// The first connection has these faults.
+    pub fn new(faults: Option<Faults>) -> Self {
+        Self(Mutex::new(faults.map(|faults| (faults, 0))))
+    }
+
+    /// From now on connections have these faults, counted anew.
+    pub fn set(&self, faults: Option<Faults>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = faults.map(|faults| (faults, 0));
+    }
+
+    /// The fault of the next connection, if it is hit. Of each n connections the share is hit, rounded up, beginning with
+    /// the first.
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 connections")]
+    pub fn deal(&self) -> Option<Fault> {
+        let mut dealt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (faults, count) = dealt.as_mut()?;
+        // Less than what 0.29 * 100 is wrong by.
+        let hit = |count: u64| (count as f64 * faults.share - 1e-9).ceil();
+        *count += 1;
+        (hit(*count) > hit(*count - 1)).then(|| Fault::new(faults, *count))
+    }
+}
+
+/// The fault of one connection, and how far it is.
+pub struct Fault {
+    faults: Faults,
+    random: u64,
+    /// How many bytes may be echoed before the fate.
+    left: u64,
+    stage: Stage,
+    /// The next write comes not before this moment, because of the rate.
+    paced: Option<Instant>,
+    /// When to go on, if that is not up to an event.
+    due: Option<Instant>,
+    /// What the poller waits for.
+    interest: Interest,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Stage {
+    Echoing,
+    Stalled,
+    /// Waits until the peer has everything.
+    Cutting(Cut),
+}
+
+impl Fault {
+    fn new(faults: &Faults, number: u64) -> Self {
+        Self {
+            faults: *faults,
+            random: faults.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number,
+            left: faults.fate.map_or(u64::MAX, |(after, _)| after),
+            stage: Stage::Echoing,
+            paced: None,
+            due: None,
+            interest: Interest::Readable,
+        }
+    }
+
+    /// Whether it holds something back, so that its connection is not idle.
+    pub fn is_holding(&self) -> bool {
+        self.stage == Stage::Echoing && self.due.is_some()
+    }
+
+    /// What the poller is to wait for.
+    pub fn wanted(&self, unsent: bool, is_draining: bool) -> Interest {
+        match self.stage {
+            Stage::Stalled if is_draining => Interest::Both,
+            Stage::Stalled | Stage::Cutting(_) => Interest::Nothing,
+            Stage::Echoing if self.due.is_some() => Interest::Nothing,
+            Stage::Echoing if unsent => Interest::Writable,
+            Stage::Echoing if is_draining => Interest::Both,
+            Stage::Echoing => Interest::Readable,
+        }
+    }
+
+    /// When what was read just now is due.
+    pub fn hold(&mut self, now: Instant) -> Option<Instant> {
+        let (from, to) = self.faults.delay;
+        let delay = from + to.saturating_sub(from).mul_f64(self.next_random());
+        self.paced.into_iter().chain((!delay.is_zero()).then(|| now + delay)).max().filter(|due| *due > now)
+    }
+
+    /// The next of a sequence of numbers from 0 to 1: splitmix64.
+    #[expect(clippy::cast_precision_loss, reason = "a delay needs no more")]
+    fn next_random(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) as f64 / u64::MAX as f64
+    }
+
+    /// The most bytes that one write takes.
+    pub fn piece(&self) -> usize {
+        let Faults { chunk, rate, .. } = self.faults;
+        match (chunk, rate) {
+            (0, 0) => usize::MAX,
+            (0, rate) => usize::try_from(rate / SLICES_PER_SECOND).unwrap_or(usize::MAX).max(1),
+            (chunk, _) => chunk,
+        }
+    }
+
+    /// Counts what was written, and says when the next write is due.
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more")]
+    pub fn note_written(&mut self, now: Instant, written: usize) -> Option<Instant> {
+        self.left -= written as u64;
+        if self.faults.rate > 0 {
+            let begin = self.paced.map_or(now, |paced| paced.max(now.checked_sub(SLICE).unwrap_or(now)));
+            self.paced = Some(begin + Duration::from_secs_f64(written as f64 / self.faults.rate as f64));
+        }
+        self.paced.filter(|paced| *paced > now)
+    }
+}
+
+/// The timers of the faults of one thread.
+#[derive(Default)]
+pub struct FaultTimers(BTreeSet<(Instant, usize)>);
+
+impl FaultTimers {
+    /// Does what can be done now for a connection, with the fault that it has.
+    pub fn advance(&mut self, context: &mut Context, connection: &mut Connection, slot: usize) -> Result<Next> {
+        let Some(mut fault) = connection.take_fault() else { return Ok(Next::Wait) };
+        self.forget(&fault, slot);
+        let next = fault.advance(connection, context);
+        self.0.extend(fault.due.map(|due| (due, slot)));
+        connection.set_fault(fault);
+        next
+    }
+
+    /// Forgets the timer of a connection.
+    pub fn forget(&mut self, fault: &Fault, slot: usize) {
+        if let Some(due) = fault.due {
+            self.0.remove(&(due, slot));
+        }
+    }
+
+    /// The slots of the connections whose time has come, at most so many. Each is to be advanced.
+    pub fn due(&self, most: usize) -> Vec<usize> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        self.0.range(..(Instant::now(), usize::MAX)).map(|(_, slot)| *slot).take(most).collect()
+    }
+
+    /// When the next timer is due.
+    pub fn next(&self) -> Option<Instant> {
+        self.0.first().map(|(due, _)| *due)
+    }
+}
+
+impl Fault {
+    /// Does for its connection what can be done now.
+    fn advance(&mut self, connection: &mut Connection, context: &mut Context) -> Result<Next> {
+        let now = Instant::now();
+        if self.due.is_some_and(|due| now < due) {
+            return Ok(Next::Wait);
+        }
+        self.due = None;
+        let (next, has_moved) = match self.stage {
+            Stage::Stalled => (stall(connection, context)?, false),
+            Stage::Cutting(cut) => (self.cut(connection, cut, now)?, false),
+            Stage::Echoing => self.echo(connection, context, now)?,
+        };
+        if next != Next::Wait {
+            return Ok(next);
+        }
+        let interest = self.wanted(connection.unsent.is_some(), connection.is_draining);
+        let is_other = mem::replace(&mut self.interest, interest) != interest;
+        match (is_other, has_moved) {
+            (true, _) => Ok(Next::WaitFor(interest)),
+            (false, true) => Ok(Next::Continue),
+            (false, false) => Ok(Next::Wait),
+        }
+    }
+
+    /// Echoes, and says what is to be done then, or that it waits, and whether something was read or written.
+    fn echo(&mut self, connection: &mut Connection, context: &mut Context, now: Instant) -> Result<(Next, bool)> {
+        let mut has_read = false;
+        if connection.unsent.is_none() && self.left > 0 {
+            let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+            let Some(read) = connection.read(context, most)? else { return Ok((connection.at_pause(), false)) };
+            if read == 0 {
+                return Ok((Next::Close, false));
+            }
+            connection.unsent = Some(Box::new(Unsent::new(&context.buffer[..read], &context.shared)));
+            self.due = self.hold(now);
+            has_read = true;
+        }
+        let mut written = 0;
+        if self.due.is_none() && connection.unsent.is_some() {
+            written = connection.write_unsent(self.piece(), &context.counters)?;
+            self.due = self.note_written(now, written);
+        }
+        let next = if self.left == 0 { self.meet_fate(connection, context, now)? } else { Next::Wait };
+        Ok((next, has_read || written > 0))
+    }
+
+    fn meet_fate(&mut self, connection: &Connection, context: &mut Context, now: Instant) -> Result<Next> {
+        self.due = None;
+        match self.faults.fate {
+            Some((0, Fate::Reset)) => Ok(Next::Cut(Cut::Reset)),
+            Some((_, Fate::Reset)) => Ok(self.cut_later(Cut::Reset, now)),
+            Some((_, Fate::Stall)) => {
+                self.stage = Stage::Stalled;
+                stall(connection, context)
+            }
+            Some((_, Fate::End)) | None => self.cut(connection, Cut::Close, now),
+        }
+    }
+
+    fn cut(&mut self, connection: &Connection, cut: Cut, now: Instant) -> Result<Next> {
+        let is_all_there = syscalls::unacknowledged(&connection.socket)? == 0;
+        Ok(if is_all_there { Next::Cut(cut) } else { self.cut_later(cut, now) })
+    }
+
+    fn cut_later(&mut self, cut: Cut, now: Instant) -> Next {
+        self.stage = Stage::Cutting(cut);
+        self.due = Some(now + CUT_PAUSE);
+        Next::Wait
+    }
+}
+
+/// Fails once the peer has reset the connection: it is not read, so nothing else would tell. In a stop what waits is read and
+/// dropped, or closing would send a RST.
+fn stall(connection: &Connection, context: &mut Context) -> Result<Next> {
+    syscalls::take_error(&connection.socket)?;
+    Ok(match connection.is_draining {
+        true if connection.read(context, usize::MAX)?.is_none_or(|read| read == 0) => Next::Linger,
+        true => Next::Continue,
+        false => Next::Wait,
+    })
+}

@@ -1,0 +1,273 @@
+//! Faults on purpose, over real sockets, with one thread and with four; and what they decide, by a given clock.
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use echo_node::faults::{Dealer, Fate, Faults};
+use echo_node::shared::Config;
+use socket2::SockRef;
+use support::{DEFAULTS, Running, echo, noise, start, write_and_end};
+
+const AMPLE: Duration = Duration::from_secs(60);
+const NONE: Faults =
+    Faults { delay: (Duration::ZERO, Duration::ZERO), rate: 0, chunk: 0, fate: None, share: 1.0, seed: 1 };
+
+fn milliseconds(time: u64) -> Duration {
+    Duration::from_millis(time)
+}
+
+/// A server with one thread and one with four.
+fn servers(faults: Faults, config: Config) -> [Running; 2] {
+    [1, 4]
+        .map(|threads| start(&Config { threads: NonZeroUsize::new(threads).unwrap(), faults: Some(faults), ..config }))
+}
+
+fn after(bytes: u64, fate: Fate) -> Faults {
+    Faults { fate: Some((bytes, fate)), ..NONE }
+}
+
+fn delayed(time: u64) -> Faults {
+    Faults { delay: (milliseconds(time), milliseconds(time)), ..NONE }
+}
+
+/// Reads all there is, and the error that ends it.
+fn read_to_end(mut client: &TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
+    let mut data = Vec::new();
+    let error = client.read_to_end(&mut data).err().map(|error| error.kind());
+    (data, error)
+}
+
+fn reset(client: TcpStream) {
+    SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+}
+
+#[test]
+fn a_delay_is_never_too_short() {
+    for running in servers(delayed(30), DEFAULTS) {
+        let client = running.connect();
+        for _ in 0..10 {
+            let begin = Instant::now();
+            echo(&client, b"late");
+            assert!(begin.elapsed() >= milliseconds(30));
+        }
+    }
+}
+
+#[test]
+fn delays_of_a_range_follow_from_the_seed() {
+    let now = Instant::now();
+    let delays = |seed| {
+        let dealer = Dealer::new(Some(Faults { delay: (milliseconds(10), milliseconds(500)), seed, ..NONE }));
+        let mut faults = [dealer.deal().unwrap(), dealer.deal().unwrap()];
+        (0..20).map(|index| faults[index % 2].hold(now).unwrap() - now).collect::<Vec<_>>()
+    };
+    assert_eq!(delays(7), delays(7));
+    assert_ne!(delays(7), delays(8));
+    let all = delays(7);
+    assert!(all.iter().all(|delay| (milliseconds(10)..=milliseconds(500)).contains(delay)));
+    assert!(all.iter().max().unwrap().saturating_sub(*all.iter().min().unwrap()) > milliseconds(200), "{all:?}");
+}
+
+#[test]
+fn a_rate_is_kept_by_a_given_clock() {
+    for (rate, chunk) in [(1, 0), (150, 0), (1_000_000, 0), (1_000_000, 100), (50_000, 20_000)] {
+        let mut fault = Dealer::new(Some(Faults { rate, chunk, ..NONE })).deal().unwrap();
+        let begin = Instant::now();
+        let (mut now, mut written) = (begin, 0);
+        while now < begin + Duration::from_secs(20) {
+            let piece = fault.piece();
+            assert!(piece <= 1.max(chunk.max(usize::try_from(rate / 100).unwrap())), "a burst of {piece}");
+            written += piece;
+            // A timer is late by up to a millisecond.
+            now = fault.note_written(now, piece).unwrap_or(now)
+                + Duration::from_micros(if chunk == 100 { 0 } else { 900 });
+        }
+        let expected = usize::try_from(rate).unwrap() * 20;
+        let most = expected + fault.piece() + expected / 100;
+        assert!((expected - expected / 20..=most).contains(&written), "{written} of {expected} at {rate} by {chunk}");
+    }
+}
+
+#[test]
+fn a_rate_is_never_exceeded() {
+    const RATE: u64 = 1_000_000;
+    for running in servers(Faults { rate: RATE, ..NONE }, DEFAULTS) {
+        let mut client = running.connect();
+        let data = noise(400_000);
+        let begin = Instant::now();
+        let writer = write_and_end(&client, data.clone());
+        let mut received = Vec::new();
+        let mut buffer = vec![0; 65_536];
+        loop {
+            let count = client.read(&mut buffer).unwrap();
+            if count == 0 {
+                break;
+            }
+            received.extend_from_slice(&buffer[..count]);
+            let allowed = begin.elapsed() + milliseconds(11);
+            assert!(received.len() as u128 <= u128::from(RATE) * allowed.as_micros() / 1_000_000, "{allowed:?}");
+        }
+        writer.join().unwrap();
+        assert!(received == data);
+    }
+}
+
+#[test]
+fn a_reset_comes_after_exactly_so_many_bytes() {
+    for count in [0, 1, 5000, 3_000_000] {
+        for running in servers(after(count, Fate::Reset), DEFAULTS) {
+            let client = running.connect();
+            let data = noise(4_000_000);
+            let mut stream = client.try_clone().unwrap();
+            let sent = data.clone();
+            // Fails when the reset comes.
+            let writer = thread::spawn(move || drop(stream.write_all(&sent)));
+            let (received, error) = read_to_end(&client);
+            assert_eq!((received.len() as u64, error), (count, Some(ErrorKind::ConnectionReset)));
+            assert!(data.starts_with(&received));
+            writer.join().unwrap();
+            running.wait_for("it is gone", |stats| stats.active_connections == 0 && stats.total_bytes == count);
+        }
+    }
+}
+
+#[test]
+fn a_reset_waits_for_a_slow_reader() {
+    for running in servers(after(2_000_000, Fate::Reset), DEFAULTS) {
+        let client = running.connect();
+        let mut stream = client.try_clone().unwrap();
+        let writer = thread::spawn(move || drop(stream.write_all(&noise(3_000_000))));
+        running.wait_for("it is stuck", |stats| stats.total_bytes > 0);
+        thread::sleep(milliseconds(200));
+        assert_eq!(read_to_end(&client).0.len(), 2_000_000);
+        writer.join().unwrap();
+    }
+}
+
+#[test]
+fn an_end_comes_after_so_many_bytes_although_more_waits() {
+    for count in [0, 3, 100_000] {
+        for running in servers(after(count, Fate::End), DEFAULTS) {
+            let client = running.connect();
+            let data = noise(150_000);
+            (&client).write_all(&data).unwrap();
+            let (received, error) = read_to_end(&client);
+            assert_eq!((received.len() as u64, error), (count, None));
+            assert!(data.starts_with(&received));
+        }
+    }
+}
+
+/// A client that has got so many bytes and then nothing.
+fn stalled(running: &Running, count: usize) -> TcpStream {
+    let mut client = running.connect();
+    client.write_all(&noise(count + 1000)).unwrap();
+    client.read_exact(&mut vec![0; count]).unwrap();
+    client.set_read_timeout(Some(milliseconds(50))).unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    client
+}
+
+#[test]
+fn a_stalled_connection_stays_until_somebody_ends_it() {
+    for count in [0, 10] {
+        for running in servers(after(count, Fate::Stall), DEFAULTS) {
+            let client = stalled(&running, usize::try_from(count).unwrap());
+            client.shutdown(Shutdown::Write).unwrap();
+            assert_eq!((&client).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            assert_eq!(running.stats().active_connections, 1);
+            reset(client);
+            running.wait_for("the reset is seen", |stats| stats.active_connections == 0);
+
+            let client = stalled(&running, usize::try_from(count).unwrap());
+            client.set_read_timeout(Some(AMPLE)).unwrap();
+            let begin = Instant::now();
+            running.server.stop(AMPLE);
+            assert_eq!(read_to_end(&client), (Vec::new(), None));
+            assert_eq!(running.wait_for_end(), None);
+            assert!(begin.elapsed() < AMPLE / 2);
+        }
+    }
+}
+
+#[test]
+fn a_stalled_connection_is_idle_and_a_delayed_one_is_not() {
+    let config = Config { idle_timeout: milliseconds(100), ..DEFAULTS };
+    for running in servers(after(0, Fate::Stall), config) {
+        assert_eq!(read_to_end(&running.connect()), (Vec::new(), None));
+    }
+    for running in servers(delayed(400), config) {
+        echo(&running.connect(), b"late");
+    }
+}
+
+#[test]
+fn a_stop_delivers_what_is_due_within_its_deadline() {
+    for running in servers(delayed(300), DEFAULTS) {
+        let client = running.connect();
+        (&client).write_all(b"due").unwrap();
+        running.wait_for("it is connected", |stats| stats.active_connections == 1);
+        running.server.stop(AMPLE);
+        assert_eq!(read_to_end(&client), (b"due".to_vec(), None));
+        assert_eq!(running.wait_for_end(), None);
+    }
+    for running in servers(delayed(60_000), DEFAULTS) {
+        let client = running.connect();
+        (&client).write_all(b"too late").unwrap();
+        running.wait_for("it is connected", |stats| stats.active_connections == 1);
+        let begin = Instant::now();
+        running.server.stop(milliseconds(100));
+        assert!(read_to_end(&client).0.is_empty());
+        assert_eq!(running.wait_for_end(), None);
+        assert!(begin.elapsed() < AMPLE / 2);
+    }
+}
+
+#[test]
+fn the_share_is_exact_and_begins_with_the_first() {
+    let hit = |share: f64, count: usize| -> Vec<bool> {
+        let dealer = Dealer::new(Some(Faults { share, ..NONE }));
+        (0..count).map(|_| dealer.deal().is_some()).collect()
+    };
+    assert_eq!(hit(0.5, 4), [true, false, true, false]);
+    assert_eq!(hit(0.0, 3), [false; 3]);
+    assert_eq!(hit(1.0, 3), [true; 3]);
+    for percent in 0..=100_u32 {
+        let count = hit(f64::from(percent) / 100.0, 1000).into_iter().filter(|hit| *hit).count();
+        assert_eq!(count, 10 * percent as usize);
+    }
+}
+
+#[test]
+fn faults_hold_for_connections_accepted_from_then_on_and_count_only_those() {
+    for running in servers(NONE, Config { max_connections: 1, ..DEFAULTS }) {
+        let before = running.connect();
+        echo(&before, b"before");
+        running.server.set_faults(Some(Faults { share: 0.5, ..after(0, Fate::End) }));
+        echo(&before, b"as before");
+        // Turned away: not counted.
+        assert_eq!(read_to_end(&running.connect()), (Vec::new(), None));
+        drop(before);
+        running.wait_for("it is gone", |stats| stats.active_connections == 0);
+        for is_hit in [true, false, true, false] {
+            let client = running.connect();
+            if is_hit {
+                assert_eq!(read_to_end(&client), (Vec::new(), None));
+            } else {
+                echo(&client, b"served");
+            }
+            drop(client);
+            running.wait_for("it is gone", |stats| stats.active_connections == 0);
+        }
+        running.server.set_faults(None);
+        echo(&running.connect(), b"after");
+        running.wait_for("it is gone", |stats| stats.active_connections == 0);
+        echo(&running.connect(), b"all are served");
+    }
+}
