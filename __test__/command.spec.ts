@@ -161,6 +161,15 @@ test('durations', (t) => {
   for (const [typed, milliseconds] of cases) t.is(duration('d', typed), milliseconds, typed)
 })
 
+test('serve --json tells why it cannot listen', async (t) => {
+  const server = start(['serve', '--port', '0'])
+  const port = portIn(await server.line())
+  const error = `port ${port} of 127.0.0.1 is already in use`
+  const stdout = `${JSON.stringify({ event: 'failed', error })}\n`
+  t.like(await run(['serve', '--port', `${port}`, '--json']), { code: 1, stdout, stderr: `echo-node: ${error}\n` })
+  t.like(await run(['serve', '--port', '-1', '--json']), { code: 2, stdout: '' })
+})
+
 test('serve on a port that is taken, or an address that is not here, exits with 1', async (t) => {
   const server = start(['serve', '--port', '0'])
   const port = portIn(await server.line())

@@ -234,6 +234,28 @@ test('events.once and events.on work', async (t) => {
   t.deepEqual(ids, [2, 3])
 })
 
+const ignore = (): void => {}
+
+test('an end is told only if its connection was', async (t) => {
+  const server = new EchoServer()
+  t.teardown(() => server.stop({ timeout: 0 }))
+  const port = server.start()
+  const told: string[] = []
+  server.on('connection', ignore)
+  server.off('connection', ignore)
+  const unseen = await Client.connect(port)
+  t.true(await unseen.echo('x'))
+  server.on('connection', () => told.push('connection'))
+  server.on('disconnect', () => told.push('disconnect'))
+  await unseen.close()
+  const seen = await Client.connect(port)
+  t.true(await seen.echo('x'))
+  await seen.close()
+  await until('an end is told', () => told.includes('disconnect'))
+  await server.stop()
+  t.deepEqual(told, ['connection', 'disconnect'])
+})
+
 test('listeners can be added in every way, and after all were removed', async (t) => {
   const server = new EchoServer()
   t.teardown(() => server.stop({ timeout: 0 }))

@@ -86,6 +86,8 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   /** Where the server is listening; undefined if it is not running. */
   #address: { host: string; port: number } | undefined
   #faults: Readonly<Faults> | undefined
+  /** Connections that came while nobody listened any more: nobody is told of their ends either. */
+  readonly #untold = new Set<number>()
   #nextId = 0
   readonly #pending = new Map<number, Pending>()
   #referenced = true
@@ -109,7 +111,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     return this.#address !== undefined && this.#stops === undefined
   }
 
-  /** How the connections that are accepted from now on misbehave; `undefined` if they do not. */
+  /** How the connections that are accepted from now on misbehave; `undefined` if they do not. A client is accepted a little after it is connected. */
   get faults(): Readonly<Faults> | undefined {
     return this.#faults
   }
@@ -146,6 +148,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     if ('errno' in started) throw systemError(started, checked)
     this.#native = started
     this.#failure = undefined
+    this.#untold.clear()
     this.#faults = frozen(options.faults)
     this.#address = { host: checked.host, port: started.port }
     this.#keepAlive = setInterval(() => {}, LONGEST_INTERVAL)
@@ -299,10 +302,16 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   async #deliverEvents(): Promise<void> {
     const native = this.#native!
     for (const event of readEvents(native.takeEvents(), native.cut.bind(native))) {
+      if (!this.#isToBeTold(event)) continue
       this.#emit(event)
       await reactions()
     }
     if (!this.#isObserved) native.setObserved(false)
+  }
+
+  #isToBeTold([name, what]: ConnectionEvent): boolean {
+    if (name === 'connection' && !this.#isObserved) this.#untold.add(what.id)
+    return name === 'disconnect' ? !this.#untold.delete(what.id) : this.#isObserved
   }
 
   /** Emits an event. What a listener throws is an uncaught exception, and keeps nobody from the next event. */
@@ -325,6 +334,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     this.#pending.clear()
     this.#native!.release()
     this.#failure = failure
+    this.#faults = undefined
     this.#address = undefined
     clearInterval(this.#keepAlive)
     this.#stops?.forEach((resolve) => resolve())
@@ -353,7 +363,10 @@ function notRunning(action: string): Error {
 
 /** A copy that says what was set, whatever becomes of the original. */
 function frozen(faults: Faults | undefined): Readonly<Faults> | undefined {
-  return faults && Object.freeze({ ...faults })
+  const delay = Array.isArray(faults?.delay)
+    ? Object.freeze([...(faults.delay as [number, number])] as const)
+    : faults?.delay
+  return faults && Object.freeze({ ...faults, ...(delay !== undefined && { delay }) })
 }
 
 function serverFailed(message: string): Error {

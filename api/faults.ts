@@ -13,20 +13,25 @@ export interface Faults {
    * delay is chosen by chance. Meanwhile nothing more is read. Never too short, and at most 2 ms too long on an idle machine.
    */
   delay?: number | readonly [from: number, to: number] | undefined
-  /** The most bytes that a connection echoes per second, 1 to 2^53 - 1. */
+  /**
+   * The most bytes that a connection echoes per second, 1 to 2^53 - 1. They go in up to 200 writes per second, of which a thread can
+   * do about 100,000: with many such connections, or a small `chunk`, the rate is lower.
+   */
   rate?: number | undefined
   /** The most bytes that one write(2) takes, 1 to 4,294,967,295. Clients get them in such pieces if they read fast enough. */
   chunk?: number | undefined
   /**
-   * Resets the connection when so many bytes were echoed and acknowledged, 0 to 2^53 - 1. 0 is at once. The client's next read
-   * fails with `ECONNRESET`.
+   * Resets the connection 100 ms after so many bytes were echoed and acknowledged, 0 to 2^53 - 1. The client's next read fails
+   * with `ECONNRESET`; but a Node.js client that was too busy to read the last bytes before takes the reset for an end. 0 is at
+   * once: the client's connect, write or read fails.
    */
   resetAfter?: number | undefined
   /** Ends the connection when so many bytes were echoed, also when more input waits, 0 to 2^53 - 1. 0 is at once. */
   endAfter?: number | undefined
   /**
    * Neither echoes nor reads when so many bytes were echoed, 0 to 2^53 - 1. 0 is at once. The connection stays until the client
-   * resets it, or `idleTimeout`, `close`, `reset` or `stop` ends it. An end of the client is not read either.
+   * resets it, or `idleTimeout`, `close`, `reset` or `stop` ends it. An end of the client is not read either: until then it counts
+   * toward `maxConnections`.
    */
   stallAfter?: number | undefined
   /**
@@ -77,7 +82,8 @@ function delays(delay: unknown = 0): [from: number, to: number] {
     const exact = integer(name, delay, 0, MAX_UINT32)
     return [exact, exact]
   }
-  const [from, to] = delay.map((time) => integer(name, time, 0, MAX_UINT32)) as [number, number]
+  // Not `map`, which passes over holes.
+  const [from, to] = Array.from(delay, (time) => integer(name, time, 0, MAX_UINT32)) as [number, number]
   if (delay.length !== 2 || from > to) {
     throw invalidValue(name, 'a number, or a pair from, to with from <= to', delay.join(', '))
   }

@@ -47,7 +47,9 @@ function listen(server: EchoServer, args: ServeArguments): void {
   try {
     server.start(port, options)
   } catch (error) {
-    throw explained(error as SystemError, portName)
+    const failure = explained(error as SystemError, portName)
+    if (args.json && !(failure instanceof UsageError)) printJson({ event: 'failed', error: failure.message })
+    throw failure
   }
   if (args.json) printJson({ event: 'listening', host: server.host, port: server.port })
   else print(`echo-node listening on ${server.host}:${server.port} (to end it: Ctrl-C, or kill ${process.pid})\n`)

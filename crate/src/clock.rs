@@ -33,6 +33,12 @@ impl Clock {
         self.now.saturating_add(time)
     }
 
+    /// The moment after `last` in a row of moments a step apart. Those that were missed are left out.
+    pub fn next_in_row(&self, last: Moment, step: Duration) -> Moment {
+        let next = last.saturating_add(step);
+        if next > self.now { next } else { self.after(step) }
+    }
+
     /// The moment this much after the present one, which may be long after the last wait. Of a stall in between it adds no
     /// more than counts.
     pub fn deadline(&self, present: Instant, time: Duration) -> Moment {

@@ -25,7 +25,7 @@ pub const READ_SIZE_OVER_LIMIT: usize = 4 * 1024;
 /// read would hold 2.5 GB.
 pub const UNSENT_LIMIT: usize = 64 * 1024 * 1024;
 
-/// Ticks of the idle clock in one timeout. An idle connection is closed at most one tick late.
+/// Ticks of the idle clock in one timeout. An idle connection is closed at most one tick late, and what the tick itself is late.
 pub const TICKS_PER_TIMEOUT: u32 = 16;
 
 /// Not asked yet. No socket's buffer holds so much.
@@ -101,7 +101,7 @@ pub struct Connection {
 #[derive(Default)]
 struct Extras {
     record: Option<Record>,
-    fault: Option<Fault>,
+    fault: Option<Box<Fault>>,
 }
 
 impl Connection {
@@ -124,16 +124,16 @@ impl Connection {
 
     /// How it misbehaves.
     pub fn fault(&self) -> Option<&Fault> {
-        self.extras.as_ref()?.fault.as_ref()
+        self.extras.as_ref()?.fault.as_deref()
     }
 
     /// The fault, which it has no longer.
-    pub fn take_fault(&mut self) -> Option<Fault> {
+    pub fn take_fault(&mut self) -> Option<Box<Fault>> {
         self.extras.as_mut()?.fault.take()
     }
 
     /// Misbehaves from now on.
-    pub fn set_fault(&mut self, fault: Fault) {
+    pub fn set_fault(&mut self, fault: Box<Fault>) {
         self.extras.get_or_insert_default().fault = Some(fault);
     }
 

@@ -100,11 +100,13 @@ impl Connections {
         true
     }
 
-    /// Cuts the connection with this id, if it is still in this slot.
-    pub fn cut(&mut self, context: &mut Context, slot: usize, id: u64, cut: Cut) {
-        let record = self.table.get_mut(slot).and_then(Connection::record);
-        if record.is_some_and(|record| record.id == id) {
-            self.cut_now(context, slot, cut, Reason::Closed);
+    /// Cuts the connection with this id, if it is still in this slot. Like all that may come many at a time, with a sweep.
+    pub fn cut(&mut self, slot: usize, id: u64, cut: Cut) {
+        if let Some(connection) = self.table.get_mut(slot)
+            && connection.record().is_some_and(|record| record.id == id)
+        {
+            connection.cut = Some(cut);
+            self.sweep = Some(0);
         }
     }
 
@@ -148,7 +150,7 @@ impl Connections {
         // closes it.
         if !self.tick.is_zero() && self.sweep.is_none() && context.clock.now() >= self.next_tick {
             self.ticks = self.ticks.wrapping_add(1);
-            self.next_tick = context.clock.after(self.tick);
+            self.next_tick = context.clock.next_in_row(self.next_tick, self.tick);
             self.sweep = Some(0);
         }
         self.continue_sweep(context);

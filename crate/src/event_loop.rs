@@ -87,8 +87,9 @@ impl EventLoop {
             if is_over && self.context.shared.panic.get().is_none() {
                 self.sends.cancel_all(&self.context);
             }
+            // After a panic on another thread, too, which served them, no result means what it says.
             let settled = mem::take(&mut self.sends.settled);
-            if !settled.is_empty() {
+            if !settled.is_empty() && self.context.shared.panic.get().is_none() {
                 on_report(Report::Settled(settled));
             }
             if self.context.log.is_due() {
@@ -173,7 +174,7 @@ impl EventLoop {
                 }
                 Message::Cancel(id) => self.sends.give_up(&self.context, id, libc::ECANCELED),
                 Message::Adopt(connection) => self.connections.adopt(&mut self.context, connection),
-                Message::Cut(slot, id, cut) => self.connections.cut(&mut self.context, slot, id, cut),
+                Message::Cut(slot, id, cut) => self.connections.cut(slot, id, cut),
                 Message::CutAll(cut, counted) => self.cut_all(cut, &counted),
                 Message::CatchUp(catch_up) => self.catching_up = Some((catch_up, CATCH_UP_TURNS)),
                 Message::ThreadEnded => self.acceptor.iter_mut().for_each(|acceptor| acceptor.running -= 1),

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::connection::{Connection, Cut, Next, Unsent};
@@ -22,9 +22,8 @@ const SLICES_PER_SECOND: u64 = 200;
 const SLICE: Duration = Duration::from_millis(1000 / SLICES_PER_SECOND);
 
 /// How long a reset waits after the last echo: a client that finds the last bytes and the reset in one look of its poller may
-/// take the reset for an end, as libuv does. So long, too, a reset or an end waits again while the peer has not acknowledged
-/// everything: it could destroy what is on its way.
-const CUT_PAUSE: Duration = Duration::from_millis(20);
+/// take the reset for an end, as libuv does.
+const CUT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a connection does when it has echoed a number of bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,29 +54,32 @@ pub struct Faults {
 }
 
 /// Deals out faults to the connections of a server.
+#[derive(Default)]
 pub struct Dealer(Mutex<Option<(Faults, u64)>>);
 
 impl Dealer {
-    /// The first connection has these faults.
-    pub fn new(faults: Option<Faults>) -> Self {
-        Self(Mutex::new(faults.map(|faults| (faults, 0))))
-    }
-
-    /// From now on connections have these faults, counted anew.
+    /// From now on connections have these faults, counted anew. Those that do nothing are none.
     pub fn set(&self, faults: Option<Faults>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = faults.map(|faults| (faults, 0));
+        let is_any = |it: &Faults| !it.delay.1.is_zero() || it.rate > 0 || it.chunk > 0 || it.fate.is_some();
+        *self.dealt() = faults.filter(is_any).map(|faults| (faults, 0));
     }
 
     /// The fault of the next connection, if it is hit. Of each n connections the share is hit, rounded up, beginning with
     /// the first.
     #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 connections")]
-    pub fn deal(&self) -> Option<Fault> {
-        let mut dealt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn deal(&self) -> Option<Box<Fault>> {
+        let mut dealt = self.dealt();
         let (faults, count) = dealt.as_mut()?;
-        // Less than what 0.29 * 100 is wrong by.
-        let hit = |count: u64| (count as f64 * faults.share - 1e-9).ceil();
+        // More than 0.07 * 100 is wrong by.
+        let share = faults.share * (1.0 - 1e-12);
+        let hit = |count: u64| (count as f64 * share).ceil();
         *count += 1;
-        (hit(*count) > hit(*count - 1)).then(|| Fault::new(faults, *count))
+        (hit(*count) > hit(*count - 1)).then(|| Box::new(Fault::new(faults, *count)))
+    }
+
+    fn dealt(&self) -> MutexGuard<'_, Option<(Faults, u64)>> {
+        // What it holds is whole at every moment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,7 +140,8 @@ impl Fault {
     pub fn hold(&mut self, now: Instant) -> Option<Instant> {
         let (from, to) = self.faults.delay;
         let delay = from + to.saturating_sub(from).mul_f64(self.next_random());
-        self.paced.into_iter().chain((!delay.is_zero()).then(|| now + delay)).max().filter(|due| *due > now)
+        let due = self.paced.unwrap_or(now).max(now + delay);
+        (due > now).then_some(due)
     }
 
     /// The next of a sequence of numbers from 0 to 1: splitmix64.
@@ -171,6 +174,88 @@ impl Fault {
         }
         self.paced.filter(|paced| *paced > now)
     }
+
+    /// Does for its connection what can be done now.
+    fn advance(&mut self, connection: &mut Connection, context: &mut Context) -> Result<Next> {
+        let now = Instant::now();
+        if self.due.is_some_and(|due| now < due) {
+            // While it waits for nothing, only the loss of the connection comes as an event.
+            return syscalls::take_error(&connection.socket).map(|()| Next::Wait);
+        }
+        self.due = None;
+        let next = match self.stage {
+            Stage::Echoing => self.echo(connection, context, now)?,
+            Stage::Stalled => stall(connection, context)?,
+            Stage::Cutting(cut) => self.cut(connection, cut, now)?,
+        };
+        if !matches!(next, Next::Wait | Next::Continue) {
+            return Ok(next);
+        }
+        let interest = self.wanted(connection.unsent.is_some(), connection.is_draining);
+        let is_same = mem::replace(&mut self.interest, interest) == interest;
+        Ok(if is_same { next } else { Next::WaitFor(interest) })
+    }
+
+    fn echo(&mut self, connection: &mut Connection, context: &mut Context, now: Instant) -> Result<Next> {
+        let mut next = Next::Wait;
+        if connection.unsent.is_none() && self.left > 0 {
+            let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+            match connection.read(context, most)? {
+                None => return Ok(connection.at_pause()),
+                Some(0) => return Ok(Next::Close),
+                Some(read) => {
+                    connection.unsent = Some(Box::new(Unsent::new(&context.buffer[..read], &context.shared)));
+                    // Not from `now`: it may have come since.
+                    self.due = self.hold(Instant::now());
+                    next = Next::Continue;
+                }
+            }
+        }
+        if self.due.is_none() && connection.unsent.is_some() {
+            let written = connection.write_unsent(self.piece(), &context.counters)?;
+            // With nothing left to write it waits for nothing.
+            self.due = self.note_written(now, written).filter(|_| connection.unsent.is_some());
+            next = if written > 0 { Next::Continue } else { next };
+        }
+        if self.left == 0 { self.meet_fate(connection, context, now) } else { Ok(next) }
+    }
+
+    fn meet_fate(&mut self, connection: &Connection, context: &mut Context, now: Instant) -> Result<Next> {
+        match self.faults.fate {
+            Some((0, Fate::Reset)) => Ok(Next::Cut(Cut::Reset)),
+            Some((_, Fate::Reset)) => Ok(self.cut_later(Cut::Reset, now)),
+            Some((_, Fate::Stall)) => {
+                self.stage = Stage::Stalled;
+                stall(connection, context)
+            }
+            Some((_, Fate::End)) | None => self.cut(connection, Cut::Close, now),
+        }
+    }
+
+    /// Cuts the connection once the peer has everything: a reset, or a close with unread input, would destroy what is on its
+    /// way.
+    fn cut(&mut self, connection: &Connection, cut: Cut, now: Instant) -> Result<Next> {
+        syscalls::take_error(&connection.socket)?;
+        let is_all_there = syscalls::unacknowledged(&connection.socket)? == 0;
+        Ok(if is_all_there { Next::Cut(cut) } else { self.cut_later(cut, now) })
+    }
+
+    fn cut_later(&mut self, cut: Cut, now: Instant) -> Next {
+        self.stage = Stage::Cutting(cut);
+        self.due = Some(now + CUT_PAUSE);
+        Next::Wait
+    }
+}
+
+/// Fails once the peer has reset the connection: it is not read, so nothing else would tell. In a stop what waits is read and
+/// dropped, or closing would send a RST.
+fn stall(connection: &Connection, context: &mut Context) -> Result<Next> {
+    syscalls::take_error(&connection.socket)?;
+    Ok(match connection.is_draining {
+        true if connection.read(context, usize::MAX)?.is_none_or(|read| read == 0) => Next::Linger,
+        true => Next::Continue,
+        false => Next::Wait,
+    })
 }
 
 /// The timers of the faults of one thread.
@@ -207,87 +292,4 @@ impl FaultTimers {
     pub fn next(&self) -> Option<Instant> {
         self.0.first().map(|(due, _)| *due)
     }
-}
-
-impl Fault {
-    /// Does for its connection what can be done now.
-    fn advance(&mut self, connection: &mut Connection, context: &mut Context) -> Result<Next> {
-        let now = Instant::now();
-        if self.due.is_some_and(|due| now < due) {
-            return Ok(Next::Wait);
-        }
-        self.due = None;
-        let (next, has_moved) = match self.stage {
-            Stage::Stalled => (stall(connection, context)?, false),
-            Stage::Cutting(cut) => (self.cut(connection, cut, now)?, false),
-            Stage::Echoing => self.echo(connection, context, now)?,
-        };
-        if next != Next::Wait {
-            return Ok(next);
-        }
-        let interest = self.wanted(connection.unsent.is_some(), connection.is_draining);
-        let is_other = mem::replace(&mut self.interest, interest) != interest;
-        match (is_other, has_moved) {
-            (true, _) => Ok(Next::WaitFor(interest)),
-            (false, true) => Ok(Next::Continue),
-            (false, false) => Ok(Next::Wait),
-        }
-    }
-
-    /// Echoes, and says what is to be done then, or that it waits, and whether something was read or written.
-    fn echo(&mut self, connection: &mut Connection, context: &mut Context, now: Instant) -> Result<(Next, bool)> {
-        let mut has_read = false;
-        if connection.unsent.is_none() && self.left > 0 {
-            let most = usize::try_from(self.left).unwrap_or(usize::MAX);
-            let Some(read) = connection.read(context, most)? else { return Ok((connection.at_pause(), false)) };
-            if read == 0 {
-                return Ok((Next::Close, false));
-            }
-            connection.unsent = Some(Box::new(Unsent::new(&context.buffer[..read], &context.shared)));
-            self.due = self.hold(now);
-            has_read = true;
-        }
-        let mut written = 0;
-        if self.due.is_none() && connection.unsent.is_some() {
-            written = connection.write_unsent(self.piece(), &context.counters)?;
-            self.due = self.note_written(now, written);
-        }
-        let next = if self.left == 0 { self.meet_fate(connection, context, now)? } else { Next::Wait };
-        Ok((next, has_read || written > 0))
-    }
-
-    fn meet_fate(&mut self, connection: &Connection, context: &mut Context, now: Instant) -> Result<Next> {
-        self.due = None;
-        match self.faults.fate {
-            Some((0, Fate::Reset)) => Ok(Next::Cut(Cut::Reset)),
-            Some((_, Fate::Reset)) => Ok(self.cut_later(Cut::Reset, now)),
-            Some((_, Fate::Stall)) => {
-                self.stage = Stage::Stalled;
-                stall(connection, context)
-            }
-            Some((_, Fate::End)) | None => self.cut(connection, Cut::Close, now),
-        }
-    }
-
-    fn cut(&mut self, connection: &Connection, cut: Cut, now: Instant) -> Result<Next> {
-        let is_all_there = syscalls::unacknowledged(&connection.socket)? == 0;
-        Ok(if is_all_there { Next::Cut(cut) } else { self.cut_later(cut, now) })
-    }
-
-    fn cut_later(&mut self, cut: Cut, now: Instant) -> Next {
-        self.stage = Stage::Cutting(cut);
-        self.due = Some(now + CUT_PAUSE);
-        Next::Wait
-    }
-}
-
-/// Fails once the peer has reset the connection: it is not read, so nothing else would tell. In a stop what waits is read and
-/// dropped, or closing would send a RST.
-fn stall(connection: &Connection, context: &mut Context) -> Result<Next> {
-    syscalls::take_error(&connection.socket)?;
-    Ok(match connection.is_draining {
-        true if connection.read(context, usize::MAX)?.is_none_or(|read| read == 0) => Next::Linger,
-        true => Next::Continue,
-        false => Next::Wait,
-    })
 }

@@ -61,6 +61,7 @@ impl Server {
         let on_report: Arc<OnReport> = Arc::new(on_report);
         let (listener, address) = listen(config.address, config.backlog)?;
         let shared = Arc::new(Shared::new(*config));
+        shared.faults.set(config.faults);
         let context = Context::new(&shared, 0)?;
         context.poller.add(&listener, Source::Listener, Interest::Readable)?;
         let (mailbox, inbox) = mailbox(&context.poller)?;

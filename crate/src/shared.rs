@@ -111,7 +111,7 @@ impl Shared {
             open: AtomicUsize::new(0),
             unsent: AtomicUsize::new(0),
             log: Log::new(config.observed),
-            faults: Dealer::new(config.faults),
+            faults: Dealer::default(),
             panic: OnceLock::new(),
         }
     }

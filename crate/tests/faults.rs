@@ -17,6 +17,12 @@ const AMPLE: Duration = Duration::from_secs(60);
 const NONE: Faults =
     Faults { delay: (Duration::ZERO, Duration::ZERO), rate: 0, chunk: 0, fate: None, share: 1.0, seed: 1 };
 
+fn dealer(faults: Faults) -> Dealer {
+    let dealer = Dealer::default();
+    dealer.set(Some(faults));
+    dealer
+}
+
 fn milliseconds(time: u64) -> Duration {
     Duration::from_millis(time)
 }
@@ -63,7 +69,7 @@ fn a_delay_is_never_too_short() {
 fn delays_of_a_range_follow_from_the_seed() {
     let now = Instant::now();
     let delays = |seed| {
-        let dealer = Dealer::new(Some(Faults { delay: (milliseconds(10), milliseconds(500)), seed, ..NONE }));
+        let dealer = dealer(Faults { delay: (milliseconds(10), milliseconds(500)), seed, ..NONE });
         let mut faults = [dealer.deal().unwrap(), dealer.deal().unwrap()];
         (0..20).map(|index| faults[index % 2].hold(now).unwrap() - now).collect::<Vec<_>>()
     };
@@ -77,7 +83,7 @@ fn delays_of_a_range_follow_from_the_seed() {
 #[test]
 fn a_rate_is_kept_by_a_given_clock() {
     for (rate, chunk) in [(1, 0), (150, 0), (1_000_000, 0), (1_000_000, 100), (50_000, 20_000)] {
-        let mut fault = Dealer::new(Some(Faults { rate, chunk, ..NONE })).deal().unwrap();
+        let mut fault = dealer(Faults { rate, chunk, ..NONE }).deal().unwrap();
         let begin = Instant::now();
         let (mut now, mut written) = (begin, 0);
         while now < begin + Duration::from_secs(20) {
@@ -232,7 +238,7 @@ fn a_stop_delivers_what_is_due_within_its_deadline() {
 #[test]
 fn the_share_is_exact_and_begins_with_the_first() {
     let hit = |share: f64, count: usize| -> Vec<bool> {
-        let dealer = Dealer::new(Some(Faults { share, ..NONE }));
+        let dealer = dealer(Faults { share, ..delayed(1) });
         (0..count).map(|_| dealer.deal().is_some()).collect()
     };
     assert_eq!(hit(0.5, 4), [true, false, true, false]);
@@ -270,4 +276,48 @@ fn faults_hold_for_connections_accepted_from_then_on_and_count_only_those() {
         running.wait_for("it is gone", |stats| stats.active_connections == 0);
         echo(&running.connect(), b"all are served");
     }
+}
+
+#[test]
+fn a_client_that_resets_is_gone_at_once_whatever_its_connection_waits_for() {
+    let soon = (milliseconds(20), milliseconds(20));
+    let hour = delayed(3_600_000);
+    let slow = Faults { rate: 1, ..NONE };
+    let fates = [(1, Fate::End), (1, Fate::Reset), (200_000, Fate::End), (200_000, Fate::Reset), (0, Fate::Stall)];
+    let fates = fates.map(|(count, fate)| Faults { delay: soon, ..after(count, fate) });
+    for faults in [hour, slow].into_iter().chain(fates) {
+        for running in servers(faults, DEFAULTS) {
+            let client = running.connect();
+            SockRef::from(&client).set_recv_buffer_size(4096).unwrap();
+            (&client).write_all(&noise(250_000)).unwrap();
+            running.wait_for("it is connected", |stats| stats.total_connections == 1);
+            thread::sleep(milliseconds(40));
+            reset(client);
+            running.wait_for("it is gone", |stats| stats.active_connections == 0);
+        }
+    }
+}
+
+#[test]
+fn a_rate_holds_nothing_when_all_is_written() {
+    let faults = Faults { rate: 1, chunk: 100, ..NONE };
+    for running in servers(faults, Config { idle_timeout: milliseconds(300), ..DEFAULTS }) {
+        let idle = running.connect();
+        echo(&idle, &[7; 100]);
+        assert_eq!(read_to_end(&idle), (Vec::new(), None));
+        let leaving = running.connect();
+        echo(&leaving, &[7; 100]);
+        drop(leaving);
+        running.wait_for("it is gone", |stats| stats.active_connections == 0);
+        let last = running.connect();
+        echo(&last, &[7; 100]);
+        running.server.stop(AMPLE);
+        assert_eq!(read_to_end(&last), (Vec::new(), None));
+        assert_eq!(running.wait_for_end(), None);
+    }
+}
+
+#[test]
+fn faults_that_do_nothing_are_none() {
+    assert!(dealer(NONE).deal().is_none());
 }

@@ -170,6 +170,27 @@ fn even_a_deadline_of_no_time_is_one_wait_away() {
     assert!(!clock.has_passed(clock.deadline(Instant::now(), Duration::ZERO)));
 }
 
+#[test]
+fn a_row_of_moments_keeps_its_step_although_each_is_late() {
+    let start = Instant::now();
+    let (second, late) = (Duration::from_secs(1), Duration::from_millis(3));
+    let mut clock = Clock::default();
+    let mut next = second;
+    for count in 1..=100 {
+        let timeout = clock.begin_wait(Some(next), || start).unwrap();
+        clock.end_wait(start + count * second + late, timeout);
+        assert_eq!(clock.now(), count * second + late);
+        next = clock.next_in_row(next, second);
+        assert_eq!(next, (count + 1) * second);
+    }
+    // Not twice at once for one that was missed.
+    for _ in 0..50 {
+        clock.begin_wait(Some(next), || start);
+        clock.end_wait(start + 200 * second, Duration::from_secs(300));
+    }
+    assert_eq!(clock.next_in_row(next, second), clock.now() + second);
+}
+
 /// What the other tests rely on.
 #[test]
 fn a_stalled_server_serves_nobody() {
