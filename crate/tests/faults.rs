@@ -321,3 +321,69 @@ fn a_rate_holds_nothing_when_all_is_written() {
 fn faults_that_do_nothing_are_none() {
     assert!(dealer(NONE).deal().is_none());
 }
+
+/// One of each kind, with what of 100 bytes comes back and whether a reset follows.
+fn each_kind() -> [(Faults, usize, bool); 6] {
+    [
+        (delayed(30), 100, false),
+        (Faults { rate: 10_000, ..NONE }, 100, false),
+        (Faults { chunk: 7, ..NONE }, 100, false),
+        (after(50, Fate::Reset), 50, true),
+        (after(50, Fate::End), 50, false),
+        (after(50, Fate::Stall), 50, false),
+    ]
+}
+
+/// A client that has written 100 bytes, and has read what comes back of them.
+fn served(running: &Running, back: usize) -> TcpStream {
+    let mut client = running.connect();
+    let data = noise(100);
+    client.write_all(&data).unwrap();
+    let mut received = vec![0; back];
+    client.read_exact(&mut received).unwrap();
+    assert!(data.starts_with(&received));
+    client
+}
+
+#[test]
+fn each_fault_holds_under_an_idle_timeout() {
+    for (faults, back, _) in each_kind() {
+        for running in servers(faults, Config { idle_timeout: milliseconds(200), ..DEFAULTS }) {
+            let client = served(&running, back);
+            // By the fault, or for idleness.
+            assert!(read_to_end(&client).0.is_empty());
+            running.wait_for("it is gone", |stats| stats.active_connections == 0 && stats.total_bytes == back as u64);
+        }
+    }
+}
+
+#[test]
+fn each_fault_holds_at_the_limit_of_connections() {
+    for (faults, back, _) in each_kind() {
+        for running in servers(faults, Config { max_connections: 1, ..DEFAULTS }) {
+            for _ in 0..2 {
+                let client = served(&running, back);
+                if running.stats().active_connections == 1 && faults.fate.is_none_or(|(_, fate)| fate == Fate::Stall) {
+                    assert_eq!(read_to_end(&running.connect()), (Vec::new(), None));
+                }
+                reset(client);
+                running.wait_for("there is room", |stats| stats.active_connections == 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn each_fault_holds_in_a_stop() {
+    for (faults, back, is_reset) in each_kind() {
+        for running in servers(faults, DEFAULTS) {
+            let client = running.connect();
+            (&client).write_all(&noise(100)).unwrap();
+            running.wait_for("it is connected", |stats| stats.total_connections == 1);
+            running.server.stop(AMPLE);
+            let (received, error) = read_to_end(&client);
+            assert_eq!((received.len(), error), (back, is_reset.then_some(ErrorKind::ConnectionReset)));
+            assert_eq!(running.wait_for_end(), None);
+        }
+    }
+}
