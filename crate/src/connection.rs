@@ -94,14 +94,17 @@ pub struct Connection {
     unacknowledged: u32,
     /// What it owes.
     pub unsent: Option<Box<Unsent>>,
-    extras: Option<Box<Extras>>,
+    /// What else it has.
+    pub extras: Option<Box<Extras>>,
 }
 
 /// What only some connections have: in one place, so that the others pay for one pointer.
 #[derive(Default)]
-struct Extras {
-    record: Option<Record>,
-    fault: Option<Box<Fault>>,
+pub struct Extras {
+    /// What is told of it, if the server is observed.
+    pub record: Option<Record>,
+    /// How it misbehaves.
+    pub fault: Option<Box<Fault>>,
 }
 
 impl Connection {
@@ -142,9 +145,26 @@ impl Connection {
     /// The event is not asked what it was. A reset comes as an event under any interest, and the call that meets it says
     /// what it is.
     pub fn advance(&mut self, context: &mut Context) -> Result<Next> {
-        if self.unsent.is_none() {
-            return self.echo(context);
+        if self.unsent.is_some() {
+            return self.write_rest(context);
         }
+        let read = match self.read(context, usize::MAX)? {
+            None => return Ok(self.at_pause()),
+            // Nothing is owed, or it would not have read: the half-closed peer has everything it sent, or will from the
+            // kernel's buffer.
+            Some(0) => return Ok(Next::Close),
+            Some(read) => read,
+        };
+        let data = &context.buffer[..read];
+        let written = write_counted(&self.socket, data, &context.counters, &mut self.extras)?;
+        if written < read {
+            self.unsent = Some(Box::new(Unsent::new(&data[written..], &context.shared)));
+            return Ok(Next::WaitFor(self.wanted()));
+        }
+        Ok(Next::Continue)
+    }
+
+    fn write_rest(&mut self, context: &Context) -> Result<Next> {
         let written = self.write_unsent(usize::MAX, &context.counters)?;
         Ok(match (&self.unsent, written) {
             (None, _) => Next::WaitFor(self.wanted()),
@@ -198,23 +218,6 @@ impl Connection {
         };
         let ticks = since.as_nanos().div_ceil(tick.as_nanos());
         self.last_active = now.wrapping_sub(u32::try_from(ticks).unwrap_or(u32::MAX));
-    }
-
-    fn echo(&mut self, context: &mut Context) -> Result<Next> {
-        let read = match self.read(context, usize::MAX)? {
-            None => return Ok(self.at_pause()),
-            // Nothing is owed, or it would not have read: the half-closed peer has everything it sent, or will from the
-            // kernel's buffer.
-            Some(0) => return Ok(Next::Close),
-            Some(read) => read,
-        };
-        let data = &context.buffer[..read];
-        let written = write_counted(&self.socket, data, &context.counters, &mut self.extras)?;
-        if written < read {
-            self.unsent = Some(Box::new(Unsent::new(&data[written..], &context.shared)));
-            return Ok(Next::WaitFor(self.wanted()));
-        }
-        Ok(Next::Continue)
     }
 
     /// Reads once, at most so many bytes, into the context's buffer, and says how many. 0 is the end; nothing, that it has to

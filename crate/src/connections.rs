@@ -76,9 +76,9 @@ impl Connections {
     /// Does for a connection what can be done now; false if that is nothing.
     pub fn advance(&mut self, context: &mut Context, slot: usize) -> bool {
         let Some(connection) = self.table.get_mut(slot) else { return false };
-        let next = match connection.fault() {
-            None => connection.advance(context),
-            Some(_) => self.faults.advance(context, connection, slot),
+        let next = match &connection.extras {
+            Some(extras) if extras.fault.is_some() => self.faults.advance(context, connection, slot),
+            _ => connection.advance(context),
         };
         match next {
             Ok(Next::Wait) => return false,
