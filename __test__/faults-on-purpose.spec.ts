@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import * as fc from 'fast-check'
 
 import { EchoServer, type Disconnect, type Faults } from 'echo-node'
@@ -13,22 +13,15 @@ import { Tracer } from '../support/strace.ts'
 import { until } from '../support/wait.ts'
 import { Client } from './support/clients.ts'
 import { eventsUpTo, run, start } from './support/command.ts'
+import { listening } from './support/listening.ts'
 import { size } from './support/size.ts'
 import { needing } from './support/tools.ts'
 
 test.after.always(killAll)
 
-/** A server that is stopped when the test is over. */
-function listening(t: ExecutionContext, faults?: Faults, count = 1): EchoServer {
-  const server = new EchoServer()
-  server.start(0, { faults, threads: count })
-  t.teardown(() => server.stop({ timeout: 0 }))
-  return server
-}
-
 test('faults are set at the start, changed while it runs, and ended', async (t) => {
   const given = { resetAfter: 3 }
-  const server = listening(t, given)
+  const server = listening(t, { faults: given })
   t.deepEqual(server.faults, given)
   given.resetAfter = 7
   t.deepEqual(server.faults, { resetAfter: 3 })
@@ -107,7 +100,7 @@ test('wrong faults are refused by name', (t) => {
 test('a rate is kept over two seconds', async (t) => {
   const RATE = 500_000
   for (const count of [1, 4]) {
-    const server = listening(t, { rate: RATE }, count)
+    const server = listening(t, { faults: { rate: RATE }, threads: count })
     const client = await Client.connect(server.port!)
     const begin = performance.now()
     client.socket.write(Buffer.alloc(2 * RATE))
@@ -121,7 +114,7 @@ test('a rate is kept over two seconds', async (t) => {
 })
 
 needing('strace')('no write is larger than a chunk', async (t) => {
-  const server = listening(t, { chunk: 10 })
+  const server = listening(t, { faults: { chunk: 10 } })
   const thread = await until('its I/O thread runs', () => threads('self', 'echo-io')[0])
   const tracer = await Tracer.attach(thread, '--trace=write')
   const client = await Client.connect(server.port!)

@@ -112,7 +112,10 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     return this.#address !== undefined && this.#stops === undefined
   }
 
-  /** How the connections that are accepted from now on misbehave; `undefined` if they do not. A client is accepted a little after it is connected. */
+  /**
+   * How the connections that are accepted from now on misbehave; `undefined` if they do not. A client is accepted a little
+   * after it is connected.
+   */
   get faults(): Readonly<Faults> | undefined {
     return this.#faults
   }

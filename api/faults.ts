@@ -14,29 +14,29 @@ export interface Faults {
    */
   delay?: number | readonly [from: number, to: number] | undefined
   /**
-   * The most bytes that a connection echoes per second, 1 to 2^53 - 1. They go in up to 200 writes per second, of which a thread can
-   * do about 100,000: with many such connections, or a small `chunk`, the rate is lower.
+   * The most bytes that a connection echoes per second, 1 to 2^53 - 1. They go in up to 200 writes per second. A thread can do
+   * about 100,000 writes per second: with many such connections, or a small `chunk`, the rate is lower.
    */
   rate?: number | undefined
   /** The most bytes that one write(2) takes, 1 to 4,294,967,295. Clients get them in such pieces if they read fast enough. */
   chunk?: number | undefined
   /**
-   * Resets the connection 100 ms after so many bytes were echoed and acknowledged, 0 to 2^53 - 1. The client's next read fails
-   * with `ECONNRESET`; but a Node.js client that was too busy to read the last bytes before takes the reset for an end. 0 is at
-   * once: the client's connect, write or read fails.
+   * Resets the connection 100 ms after so many bytes were echoed, when the client's kernel has them, 0 to 2^53 - 1. The client's
+   * next read fails with `ECONNRESET`. But a Node.js client that is too busy to read the last bytes before takes the reset for
+   * an end. 0 is at once: the client's connect, write or read fails.
    */
   resetAfter?: number | undefined
   /** Ends the connection when so many bytes were echoed, also when more input waits, 0 to 2^53 - 1. 0 is at once. */
   endAfter?: number | undefined
   /**
-   * Neither echoes nor reads when so many bytes were echoed, 0 to 2^53 - 1. 0 is at once. The connection stays until the client
-   * resets it, or `idleTimeout`, `close`, `reset` or `stop` ends it. An end of the client is not read either: until then it counts
-   * toward `maxConnections`.
+   * Neither echoes nor reads when so many bytes were echoed, 0 to 2^53 - 1. 0 is at once. The connection stays, and counts
+   * toward `maxConnections`, until the client resets it, or `idleTimeout`, `close`, `reset` or `stop` ends it. The client's end
+   * is not read either.
    */
   stallAfter?: number | undefined
   /**
-   * The part of the connections that is hit, 0 to 1. Of the first n connections it is this part, rounded up: with 0.5 the first,
-   * the third, and so on.
+   * The part of the connections that is hit, 0 to 1. Of the first n connections it is this part, rounded up: with 0.5 the
+   * first, the third, and so on.
    * @default 1
    */
   share?: number | undefined
@@ -62,17 +62,14 @@ export function checkedFaults(value: unknown) {
   const after = Object.fromEntries(
     fates.map((name) => [name, integer(`options.faults.${name}`, given[name], 0, Number.MAX_SAFE_INTEGER)]),
   )
-  const number = (name: string, byDefault: number, min: number, max: number): number =>
-    option('options.faults', given, name, byDefault, min, max)
   return {
     delayFrom,
     delayTo,
-    // The engine takes 0 for no limit.
-    rate: given['rate'] === undefined ? 0 : number('rate', 0, 1, Number.MAX_SAFE_INTEGER),
-    chunk: given['chunk'] === undefined ? 0 : number('chunk', 0, 1, MAX_UINT32),
+    rate: limit('rate', given['rate'], Number.MAX_SAFE_INTEGER),
+    chunk: limit('chunk', given['chunk'], MAX_UINT32),
     ...after,
     share: share(given['share']),
-    seed: number('seed', 1, 0, MAX_UINT32),
+    seed: option('options.faults', given, 'seed', 1, 0, MAX_UINT32),
   }
 }
 
@@ -88,6 +85,11 @@ function delays(delay: unknown = 0): [from: number, to: number] {
     throw invalidValue(name, 'a number, or a pair from, to with from <= to', delay.join(', '))
   }
   return [from, to]
+}
+
+/** The engine takes 0 for no limit. */
+function limit(name: string, value: unknown, max: number): number {
+  return value === undefined ? 0 : integer(`options.faults.${name}`, value, 1, max)
 }
 
 function share(value: unknown = 1): number {

@@ -115,7 +115,7 @@ function onOutputError(error: NodeJS.ErrnoException): void {
   exitNow(1)
 }
 
-/** Lets the process end some time after it should, although nobody has read stdout: a log may stay unread, replies may not. */
+/** Lets the process end after a while although nobody reads stdout: a log may stay unread, replies may not. */
 export function giveUpUnread(): void {
   givesUpUnread = true
 }

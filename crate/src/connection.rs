@@ -25,7 +25,8 @@ pub const READ_SIZE_OVER_LIMIT: usize = 4 * 1024;
 /// read would hold 2.5 GB.
 pub const UNSENT_LIMIT: usize = 64 * 1024 * 1024;
 
-/// Ticks of the idle clock in one timeout. An idle connection is closed at most one tick late, and what the tick itself is late.
+/// Ticks of the idle clock in one timeout. An idle connection is closed at most one tick late, and as late as the tick
+/// itself.
 pub const TICKS_PER_TIMEOUT: u32 = 16;
 
 /// Not asked yet. No socket's buffer holds so much.
@@ -94,11 +95,11 @@ pub struct Connection {
     unacknowledged: u32,
     /// What it owes.
     pub unsent: Option<Box<Unsent>>,
-    /// What else it has.
+    /// What only some connections have.
     pub extras: Option<Box<Extras>>,
 }
 
-/// What only some connections have: in one place, so that the others pay for one pointer.
+/// Kept in one place, so that a connection without them pays for one pointer.
 #[derive(Default)]
 pub struct Extras {
     /// What is told of it, if the server is observed.
@@ -220,8 +221,8 @@ impl Connection {
         self.last_active = now.wrapping_sub(u32::try_from(ticks).unwrap_or(u32::MAX));
     }
 
-    /// Reads once, at most so many bytes, into the context's buffer, and says how many. 0 is the end; nothing, that it has to
-    /// wait.
+    /// Reads once, at most so many bytes, into the context's buffer, and says how many; 0 is the end of input. `None` says that
+    /// there is nothing to read now.
     pub fn read(&self, context: &mut Context, most: usize) -> Result<Option<usize>> {
         let is_much_unsent = context.shared.unsent.load(Relaxed) > UNSENT_LIMIT;
         let size = if is_much_unsent { READ_SIZE_OVER_LIMIT } else { context.read_size };

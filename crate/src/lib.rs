@@ -147,8 +147,7 @@ pub struct NativeServer {
 /// `on_report` hears of sends that are over, each with its id and what came back, or why nothing did; with `true` of the
 /// server's end, and then with the message of the panic, if one ended it. Without sends, there are events to take. The
 /// function is held until the end, and with it whatever it refers to: a server that listens is not garbage. It does not
-/// keep the process alive. Throws Node-API's own errors if
-/// the environment is shutting down.
+/// keep the process alive. Throws Node-API's own errors if the environment is shutting down.
 #[napi(catch_unwind)]
 #[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
 #[allow(clippy::type_complexity, reason = "TypeScript's declarations know no aliases of tuples")]

@@ -32,8 +32,8 @@ pub enum Report {
     Settled(Vec<Settled>),
     /// There are events to take. Not told again before they are taken.
     Events,
-    /// The server has ended: this is its last word, and all events are there to take. The text is that of the panic, if one ended it. Sends that are not
-    /// settled by now never will be: a panic lost them, or they came after the stop.
+    /// The server has ended: this is its last word, and all events are there to take. The text is that of the panic, if one
+    /// ended it. Sends that are not settled by now never will be: a panic lost them, or they came after the stop.
     Ended(Option<String>),
 }
 

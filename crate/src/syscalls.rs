@@ -55,6 +55,16 @@ pub fn setsockopt<T: Copy>(socket: impl AsFd, level: c_int, name: c_int, value: 
     check("setsockopt", unsafe { libc::setsockopt(fd, level, name, value, length_of::<T>()) }).map(drop)
 }
 
+/// Reads a socket option: getsockopt(2). `T` is a type of libc's that is valid when all its bytes are zero.
+fn getsockopt<T: Copy>(socket: impl AsFd, level: c_int, name: c_int) -> Result<T> {
+    let (mut value, mut length) = (MaybeUninit::<T>::zeroed(), length_of::<T>());
+    let (fd, to) = (socket.as_fd().as_raw_fd(), value.as_mut_ptr().cast::<c_void>());
+    // SAFETY: the kernel writes at most `length` bytes to `value`; both outlive the call.
+    check("getsockopt", unsafe { libc::getsockopt(fd, level, name, to, &raw mut length) })?;
+    // SAFETY: it is plain C data, for which zeros are valid, too.
+    Ok(unsafe { value.assume_init() })
+}
+
 /// Makes the coming close a RST: `SO_LINGER` of socket(7). A failure leaves an ordinary close.
 pub fn reset_at_close(socket: impl AsFd) {
     let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
@@ -148,21 +158,13 @@ pub fn unacknowledged(socket: impl AsFd) -> Result<u32> {
 
 /// How long ago the peer last acknowledged something: `TCP_INFO` of tcp(7).
 pub fn since_acknowledgement(socket: impl AsFd) -> Result<Duration> {
-    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
-    let mut length = length_of::<libc::tcp_info>();
-    let (fd, to) = (socket.as_fd().as_raw_fd(), info.as_mut_ptr().cast::<c_void>());
-    // SAFETY: the kernel writes at most `length` bytes to `info`; both outlive the call.
-    check("getsockopt", unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, to, &raw mut length) })?;
-    // SAFETY: it is plain C data, for which zeros are valid, too.
-    Ok(Duration::from_millis(unsafe { info.assume_init() }.tcpi_last_ack_recv.into()))
+    let info: libc::tcp_info = getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    Ok(Duration::from_millis(info.tcpi_last_ack_recv.into()))
 }
 
 /// Takes the error that the socket has pending, and fails with it: `SO_ERROR` of socket(7).
 pub fn take_error(socket: impl AsFd) -> Result<()> {
-    let (mut errno, mut length): (c_int, _) = (0, length_of::<c_int>());
-    let (fd, to) = (socket.as_fd().as_raw_fd(), (&raw mut errno).cast::<c_void>());
-    // SAFETY: the kernel writes at most `length` bytes to `errno`; both outlive the call.
-    check("getsockopt", unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, to, &raw mut length) })?;
+    let errno: c_int = getsockopt(socket, libc::SOL_SOCKET, libc::SO_ERROR)?;
     if errno == 0 { Ok(()) } else { Err(Error { errno, syscall: "read" }) }
 }
 

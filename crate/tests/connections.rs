@@ -3,13 +3,14 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use echo_node::connection::Connection;
+use echo_node::connection::{Connection, Cut};
 use echo_node::connections::Connections;
 use echo_node::context::Context;
 use echo_node::poller::Source;
@@ -44,7 +45,8 @@ impl Scene {
     fn adopt(&mut self, socket: UnixStream) {
         socket.set_nonblocking(true).unwrap();
         self.context.shared.open.fetch_add(1, Relaxed);
-        self.connections.adopt(&mut self.context, Connection::new(OwnedFd::from(socket), false, None));
+        let record = self.context.shared.log.record(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
+        self.connections.adopt(&mut self.context, Connection::new(OwnedFd::from(socket), false, record));
     }
 
     fn open(&self) -> usize {
@@ -140,6 +142,20 @@ fn many_that_expire_together_are_closed_a_part_per_turn() {
         }
     }
     assert_eq!((scene.open(), turns), (0, 3));
+}
+
+#[test]
+fn many_that_are_cut_one_by_one_are_closed_a_part_per_turn() {
+    let mut scene = Scene::new();
+    scene.context.shared.log.set_observed(true);
+    let _peers: Vec<_> = (0..COUNT).map(|_| scene.connect()).collect();
+    for slot in 0..COUNT {
+        scene.connections.cut(slot, 0, Cut::Reset);
+    }
+    for turns in 1..=3 {
+        scene.turn(Duration::ZERO);
+        assert_eq!(scene.open(), COUNT.saturating_sub(turns * PER_TURN));
+    }
 }
 
 #[test]
