@@ -30,7 +30,7 @@ async function standIn(t: ExecutionContext, results: string, command = 'exit 0')
 /** Runs `npm run maelstrom` with a temporary directory of its own; what it has left there. */
 async function maelstrom(t: ExecutionContext, env: NodeJS.ProcessEnv) {
   const TMPDIR = await directory(t)
-  const outcome = await runScript('scripts/maelstrom.ts', [], { ...env, TMPDIR })
+  const outcome = await runScript('scripts/maelstrom.ts', { env: { ...env, TMPDIR } })
   return { ...outcome, left: await readdir(TMPDIR) }
 }
 

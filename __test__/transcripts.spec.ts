@@ -111,7 +111,7 @@ test.serial('npm run demo fails when the node does', async (t) => {
   const noEngine =
     "process.argv[1].endsWith('echo-node.js') && (process.dlopen = () => { throw new Error('no engine') })"
   const preload = `--import=data:text/javascript,${encodeURIComponent(noEngine)}`
-  const { code, stdout, stderr } = await runScript('scripts/demo.ts', [], { NODE_OPTIONS: preload })
+  const { code, stdout, stderr } = await runScript('scripts/demo.ts', { env: { NODE_OPTIONS: preload } })
   t.is(code, 1, stdout)
   t.regex(stderr, /^the demo failed: .*no engine/ms)
 })

@@ -8,7 +8,7 @@ import type * as Binding from '../binding/index.d.cts'
 import { codedError } from './errors.ts'
 import { nodeTooOld } from './node-version.ts'
 
-export type { NativeServer, Outcome } from '../binding/index.d.cts'
+export type { NativeClient, NativeOutcome, NativeReport, NativeServer } from '../binding/index.d.cts'
 
 /** What Node.js threw. In jest it is no instance of this realm's `Error`. */
 interface LoadFailure {
@@ -19,8 +19,8 @@ interface LoadFailure {
 /** Bundlers put this file elsewhere, or leave nothing of its name. */
 const isBundled = typeof __filename === 'undefined' || !__filename.endsWith(join('dist', 'api', 'binding.js'))
 
-/** Starts a server. */
-export const { start: startNative } = load()
+/** Starts a server, or a client. */
+export const { start: startNative, startClient } = load()
 
 function load(): typeof Binding {
   const failures: LoadFailure[] = []

@@ -1,14 +1,14 @@
 import { EventEmitter } from 'node:events'
 import { constants } from 'node:os'
-import timers from 'node:timers'
 import { inspect, type InspectOptions } from 'node:util'
 
-import { startNative, type NativeServer, type Outcome } from './binding.ts'
+import { startNative, type NativeReport, type NativeServer } from './binding.ts'
 import { readEvents, type ConnectionEvent, type ConnectionEvents } from './connections.ts'
-import { abortError, codedError, systemError } from './errors.ts'
+import { codedError, systemError, type Address } from './errors.ts'
 import { checkedFaults, type Faults } from './faults.ts'
 import { closeOptions, payload, sendOptions, startOptions, stopOptions } from './options.ts'
 import type { CloseOptions, SendOptions, StartOptions, StopOptions } from './options.ts'
+import { clearInterval, Sends, setInterval } from './sends.ts'
 
 /** What a server has done since it started. A snapshot: it does not change. */
 export interface Stats {
@@ -36,12 +36,7 @@ export interface ServerEvents extends ConnectionEvents {
   close: [error?: Error]
 }
 
-/** A send under way. */
-type Pending = { resolve: (data: Buffer) => void; reject: (reason: Error) => void }
-
-// Not the global ones: those of jsdom are no objects. Taken when this module is loaded: fake timers of a test, installed
-// later, would never clear what a real one has set.
-const { setInterval, clearInterval } = timers
+// Taken when this module is loaded, as the timers are.
 const nextTick = process.nextTick.bind(process)
 const SETTLED = Promise.resolve()
 
@@ -85,12 +80,11 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   /** The message of the internal error that ended the server, if one did. */
   #failure: string | undefined
   /** Where the server is listening; undefined if it is not running. */
-  #address: { host: string; port: number } | undefined
+  #address: Address | undefined
   #faults: Readonly<Faults> | undefined
   /** Connections that came while nobody listened any more: nobody is told of their ends either. */
   readonly #untold = new Set<number>()
-  #nextId = 0
-  readonly #pending = new Map<number, Pending>()
+  readonly #sends = new Sends(() => this.#updateKeepAlive())
   #referenced = true
   /** Does nothing, but keeps the process alive while it is referenced. Runs from the start to the end. */
   #keepAlive: NodeJS.Timeout | undefined
@@ -146,9 +140,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
       const state = this.listening ? 'already listening' : 'still stopping'
       throw codedError('ERR_SERVER_ALREADY_LISTEN', `the server is ${state} on ${this.host}:${this.port}`)
     }
-    const started = startNative({ ...checked, observed: this.#isObserved }, (settled, ended, failure) => {
-      void this.#report(settled, ended, failure ?? undefined)
-    })
+    const started = startNative({ ...checked, observed: this.#isObserved }, (report) => void this.#report(report))
     if ('errno' in started) throw systemError(started, checked)
     this.#native = started
     this.#failure = undefined
@@ -162,24 +154,29 @@ export class EchoServer extends EventEmitter<ServerEvents> {
 
   /**
    * Sends as a client: connects to the server, writes `data`, shuts down that direction, reads until the end, closes. The
-   * result is what was on the wire.
+   * result is what was on the wire: compare it, or `bytes`, with what was sent.
    *
-   * At most 64 sends are on the wire at once; further ones wait. A client port can be used again one second after its
-   * connection was closed. This limits sends to about 14,000 per second; above that they wait for a port. A send resolves
-   * after the server has closed its side, so {@link stats} then counts it completely.
+   * With the options `host` and `port` it sends to any other server. Its own direction is then shut down when as much as was
+   * sent is back, at the latest half a second or a quarter of `timeout` after it was written, and reading ends when 16 MiB more than that have come.
+   *
+   * At most 64 sends are on the wire at once, and 64 to other servers; further ones wait. A client port can be used again one
+   * second after its connection was closed. This limits sends to about 14,000 per second; above that they wait for a port. A
+   * send resolves after the server has closed its side, so {@link stats} then counts it completely.
    *
    * @param data a string, sent as UTF-8, or bytes, which are copied at once. May be empty.
    * @returns what came back. A server at its `maxConnections` rejects a send like any client: the promise resolves with
-   * nothing, and `bytes` is 0. Rejects with code `ERR_SERVER_NOT_RUNNING` if the server is not listening; with a
-   * {@link SystemError} such as `ETIMEDOUT` after `timeout`, or `ECANCELED` if the server stops first; with an
-   * `AbortError` if `signal` fires; with a `TypeError` or `RangeError` for invalid arguments.
+   * nothing, and `bytes` is 0. Rejects with code `ERR_SERVER_NOT_RUNNING` if the server is not listening and there is no
+   * `host` or `port`; with a {@link SystemError} such as `ETIMEDOUT` after `timeout`, `ECONNREFUSED` or `ECONNRESET`, with
+   * what had come back as `received`, or `ECANCELED` if the server stops first; with the error of `dns.lookup`, such as
+   * `ENOTFOUND`, if `host` is not resolved; with an `AbortError` if `signal` fires; with a `TypeError` or `RangeError` for
+   * invalid arguments.
    */
   send(data: string, options?: SendOptions): Promise<Echo<string>>
   send(data: Uint8Array, options?: SendOptions): Promise<Echo<Buffer>>
   send(data: string | Uint8Array, options?: SendOptions): Promise<Echo<string | Buffer>>
   async send(data: string | Uint8Array, options: SendOptions = {}): Promise<Echo<string | Buffer>> {
-    const { timeout, signal } = sendOptions(options)
-    const received = await this.#exchange(data, timeout, signal)
+    const { to, timeout, signal } = sendOptions(options)
+    const received = await (to ? elsewhere().send(data, to, timeout, signal) : this.#exchange(data, timeout, signal))
     return { echoed: typeof data === 'string' ? received.toString() : received, bytes: received.length }
   }
 
@@ -245,57 +242,22 @@ export class EchoServer extends EventEmitter<ServerEvents> {
     return `EchoServer ${inspect({ listening, host, port, ...state }, options)}`
   }
 
-  async #exchange(data: unknown, timeout: number, signal: AbortSignal | undefined): Promise<Buffer> {
-    const id = this.#nextId++
-    let isAborted = false
-    const abort = (): boolean => (isAborted = this.#abort(id, signal!))
-    // Before the send begins, so that a signal that fails here leaves nothing on the wire.
-    signal?.addEventListener('abort', abort, { once: true })
-    try {
-      // A signal may call back within these two calls.
-      if (signal?.aborted || isAborted) throw abortError(signal!)
+  #exchange(data: unknown, timeout: number, signal: AbortSignal | undefined): Promise<Buffer> {
+    const begin = (id: number): Address => {
       const { listening } = this
       // From here on no code of others runs: it could detach the buffer.
       const bytes = payload(data)
-      if (!listening || !this.#native!.send(id, bytes, timeout)) {
-        throw notRunning('sending')
-      }
-      return await new Promise((resolve, reject) => {
-        this.#pending.set(id, { resolve, reject })
-        this.#updateKeepAlive()
-      })
-    } finally {
-      try {
-        signal?.removeEventListener('abort', abort)
-      } catch {
-        // Whatever the signal is like, the send is over, and its result counts.
-      }
+      if (!listening || !this.#native!.send(id, bytes, timeout)) throw notRunning('sending')
+      return this.#address!
     }
+    return this.#sends.carryOut(signal, begin, (id) => this.#native?.cancel(id))
   }
 
-  #abort(id: number, signal: AbortSignal): true {
-    this.#native?.cancel(id)
-    this.#take(id)?.reject(abortError(signal))
-    this.#updateKeepAlive()
-    return true
-  }
-
-  /** The send with this id, which is over now; undefined if it was over already. */
-  #take(id: number): Pending | undefined {
-    const pending = this.#pending.get(id)
-    this.#pending.delete(id)
-    return pending
-  }
-
-  async #report(settled: [id: number, outcome: Outcome][], ended: boolean, failure: string | undefined): Promise<void> {
-    for (const [id, outcome] of settled) {
-      const pending = this.#take(id)
-      if (Buffer.isBuffer(outcome)) pending?.resolve(outcome)
-      else pending?.reject(systemError(outcome, this.#address!))
-    }
+  async #report({ settled, hasEnded, failure }: NativeReport): Promise<void> {
+    this.#sends.settle(settled)
     // Reports are about sends or about events, and the last one about both.
     if (settled.length === 0) await this.#deliverEvents()
-    if (ended) this.#end(failure)
+    if (hasEnded) this.#end(failure)
     this.#updateKeepAlive()
   }
 
@@ -341,11 +303,8 @@ export class EchoServer extends EventEmitter<ServerEvents> {
 
   /** The I/O threads have ended. What is still pending was lost with them. */
   #end(failure: string | undefined): void {
-    for (const { reject } of this.#pending.values()) {
-      const canceled = { errno: -constants.errno.ECANCELED, syscall: 'read' }
-      reject(failure === undefined ? systemError(canceled, this.#address!) : serverFailed(failure))
-    }
-    this.#pending.clear()
+    const canceled = { errno: -constants.errno.ECANCELED, syscall: 'read' }
+    this.#sends.rejectAll((to) => (failure === undefined ? systemError(canceled, to) : serverFailed(failure)))
     this.#native!.release()
     this.#failure = failure
     this.#faults = undefined
@@ -357,10 +316,15 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   }
 
   #updateKeepAlive(): void {
-    const isWanted = (this.listening && this.#referenced) || this.#stops !== undefined || this.#pending.size > 0
+    const isWanted = (this.listening && this.#referenced) || this.#stops !== undefined || this.#sends.areUnderWay
     if (isWanted) this.#keepAlive?.ref()
     else this.#keepAlive?.unref()
   }
+}
+
+/** Loaded when it is first needed: that takes time, and most sends go to the own server. */
+function elsewhere(): typeof import('./client.ts') {
+  return require('./client.js') as typeof import('./client.ts')
 }
 
 function notRunning(action: string): Error {

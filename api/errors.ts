@@ -14,12 +14,22 @@ export interface SystemError extends Error {
   address?: string
   /** The TCP port of the call. */
   port?: number
+  /** Of a send: what had come back before it failed, if anything had. */
+  received?: Buffer
+}
+
+/** Where a server listens. */
+export interface Address {
+  /** An IPv4 address, or a name. */
+  host: string
+  /** A TCP port. */
+  port: number
 }
 
 /** The error for a failed system call: `bind EADDRINUSE: address already in use 127.0.0.1:7007`. */
 export function systemError(
   { errno, syscall }: { errno: number; syscall: string },
-  { host: address, port }: { host: string; port: number },
+  { host: address, port }: Address,
 ): SystemError {
   const code = errorName(errno)
   const [, text] = getSystemErrorMap().get(errno) ?? [code, `unknown system error ${-errno}`]

@@ -4,7 +4,7 @@ import { isIPv4 } from 'node:net'
 import { types } from 'node:util'
 
 import { integer, object, option } from './arguments.ts'
-import { invalidType, invalidValue } from './errors.ts'
+import { invalidType, invalidValue, type Address } from './errors.ts'
 import { checkedFaults, type Faults } from './faults.ts'
 
 /** How to start a server. */
@@ -56,6 +56,16 @@ export interface StartOptions {
 /** How to send. */
 export interface SendOptions {
   /**
+   * Sends to the server at this host, whatever it is: an IPv4 address, or a name that Node.js resolves to one
+   * (`dns.lookup`).
+   * @default the server that `send` belongs to; with `port`, 127.0.0.1
+   */
+  host?: string | undefined
+  /**
+   * The TCP port there, 1 to 65535. It must be given with `host`.
+   */
+  port?: number | undefined
+  /**
    * How long the send may take, in milliseconds, 1 to 4,294,967,295. Waiting for its turn counts. After this time the
    * connection is reset, and the promise rejects with `ETIMEDOUT`.
    * @default 4000
@@ -87,6 +97,7 @@ export interface CloseOptions {
   reset?: boolean | undefined
 }
 
+const LOCALHOST = '127.0.0.1'
 const MAX_PORT = 65_535
 const MAX_INT32 = 0x7fff_ffff
 const MAX_UINT32 = 0xffff_ffff
@@ -97,7 +108,7 @@ const MAX_THREADS = 64
 export function startOptions(port: unknown, options: unknown) {
   const given = object('options', options)
   const { host: name = 'localhost' } = given
-  const host = name === 'localhost' ? '127.0.0.1' : name
+  const host = name === 'localhost' ? LOCALHOST : name
   if (typeof host !== 'string') throw invalidType('options.host', 'an IPv4 address', host)
   if (!isIPv4(host)) throw invalidValue('options.host', "an IPv4 address such as '127.0.0.1'", host)
   return {
@@ -117,7 +128,17 @@ export function sendOptions(options: unknown) {
   const given = object('options', options)
   const { signal } = given
   if (signal !== undefined && !isAbortSignal(signal)) throw invalidType('options.signal', 'an AbortSignal', signal)
-  return { timeout: option('options', given, 'timeout', 4000, 1, MAX_UINT32), signal }
+  return { to: destination(given), timeout: option('options', given, 'timeout', 4000, 1, MAX_UINT32), signal }
+}
+
+/** Where a send goes to, if not to a server of our own. */
+function destination({ host, port }: Record<string, unknown>): Address | undefined {
+  if (host === undefined && port === undefined) return undefined
+  const expected = 'an IPv4 address or a name'
+  if (host !== undefined && typeof host !== 'string') throw invalidType('options.host', expected, host)
+  // What no name can have: it would be an IPv6 address, a URL, or cut short at the NUL.
+  if (host !== undefined && !/^[^\s/:\0]+$/.test(host)) throw invalidValue('options.host', expected, host)
+  return { host: host ?? LOCALHOST, port: integer('options.port', port, 1, MAX_PORT) }
 }
 
 /** The options of `stop`, checked, with their defaults. */

@@ -11,6 +11,8 @@ export class UsageError extends Error {
 export const HELP = `Usage:
   echo-node                 a Maelstrom node: requests on stdin, replies on stdout, one JSON object per line
   echo-node serve [...]     an echo server, until SIGINT, SIGTERM or SIGHUP
+  echo-node ping HOST:PORT [...]
+                            sends to an echo server, round after round, and compares what comes back
 
 Options of serve:
   -p, --port N              port to listen on; 0 takes any free port (default: PORT in the environment, or 7007)
@@ -30,15 +32,24 @@ Options of serve:
   --json                    print events as JSON, one object per line: listening, connection, disconnect, drop,
                             missed, omitted, stopped, failed
 
+Options of ping:
+  --count N                 end after so many rounds (default: at a stop signal)
+  --interval D              from the start of a round to that of the next one (default: 1s)
+  --size N                  random bytes per round (default: 64)
+  --timeout D               a round that takes longer is lost (default: 4s)
+  --json                    print events as JSON, one object per line: echo, loss, omitted, summary
+
 Others:
   -h, --help                print this help
   -v, --version             print the version
 
 Durations (D) are 500ms, 30s, 2m, or a number of milliseconds.
 A stop signal ends serve after the data under way was echoed. A second one, half a second later or more, ends it at once.
+ping exits with 0 if every round was echoed, with 1 if not. What went wrong with a round is one word: DNS, REFUSED, TIMEOUT,
+UNREACHABLE, RESET, MISMATCH or OTHER.
 `
 
-const OPTIONS = {
+const SERVE = {
   port: { type: 'string', short: 'p' },
   host: { type: 'string' },
   'max-connections': { type: 'string' },
@@ -54,17 +65,43 @@ const OPTIONS = {
   seed: { type: 'string' },
   verbose: { type: 'boolean' },
   json: { type: 'boolean' },
+} as const
+
+const PING = {
+  count: { type: 'string' },
+  interval: { type: 'string' },
+  size: { type: 'string' },
+  timeout: { type: 'string' },
+  json: { type: 'boolean' },
+} as const
+
+const OPTIONS = {
+  ...SERVE,
+  ...PING,
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const
 
-type Flag = 'verbose' | 'json'
+type Typed<Options extends Record<string, { type: string }>> = {
+  [Name in keyof Options]?: Options[Name]['type'] extends 'string' ? string : true
+}
 
 /** The options of `serve`, as they were typed. */
-export type ServeArguments = Partial<Record<Exclude<keyof typeof OPTIONS, Flag>, string> & Record<Flag, true>>
+export type ServeArguments = Typed<typeof SERVE>
+
+/** The options of `ping`, as they were typed. */
+export type PingArguments = Typed<typeof PING>
+
+/** What the arguments ask for. */
+export type Asked =
+  | { command: 'node' }
+  | { command: 'help' }
+  | { command: 'version' }
+  | { command: 'serve'; options: ServeArguments }
+  | { command: 'ping'; target: string; options: PingArguments }
 
 /** What the arguments ask for. Throws a `UsageError` if they make no sense. */
-export function readArguments(args: string[]): ServeArguments | 'node' | 'help' | 'version' {
+export function readArguments(args: string[]): Asked {
   // Not strict: the messages of strict parsing are about syntax, and cannot take a value such as -1.
   const { tokens, positionals } = parseArgs({ args, options: OPTIONS, strict: false, tokens: true })
   const options: Record<string, string | true> = {}
@@ -77,21 +114,41 @@ export function readArguments(args: string[]): ServeArguments | 'node' | 'help' 
     if (!takesValue && value !== undefined) throw new UsageError(`${rawName} takes no value`)
     options[name] = value ?? true
   }
-  if (options['help']) return 'help'
-  if (options['version']) return 'version'
-  const [command, extra] = positionals
-  if (extra !== undefined) throw new UsageError(`only one command is possible, got also ${JSON.stringify(extra)}`)
-  if (command === 'serve') return options
-  if (command !== undefined) throw new UsageError(`the command must be serve, got ${JSON.stringify(command)}`)
-  const [stray] = Object.keys(options)
-  if (stray !== undefined) throw new UsageError(`--${stray} needs the command serve: echo-node serve --${stray} …`)
-  return 'node'
+  if (options['help']) return { command: 'help' }
+  if (options['version']) return { command: 'version' }
+  const [command, ...more] = positionals
+  if (command !== undefined && command !== 'serve' && command !== 'ping') {
+    throw new UsageError(`the command must be serve or ping, got ${JSON.stringify(command)}`)
+  }
+  for (const name of Object.keys(options)) checkBelongs(name, command)
+  const target = command === 'ping' ? more.shift() : undefined
+  if (more.length > 0)
+    throw new UsageError(
+      `only one ${target === undefined ? 'command' : 'target'} is possible, got also ${JSON.stringify(more[0])}`,
+    )
+  if (command === undefined) return { command: 'node' }
+  if (command === 'serve') return { command, options }
+  if (target === undefined) throw new UsageError('ping needs a target: echo-node ping HOST:PORT')
+  return { command, target, options }
+}
+
+function checkBelongs(option: string, command: string | undefined): void {
+  const commands = Object.entries({ serve: SERVE, ping: PING }).filter(([, options]) => Object.hasOwn(options, option))
+  const names = commands.map(([name]) => name)
+  if (command !== undefined && names.includes(command)) return
+  throw new UsageError(`--${option} needs the command ${names.join(' or ')}: echo-node ${names[0]} --${option} …`)
 }
 
 /** The number that an option was given as text. Its range is checked by the API. */
 export function number(name: string, text: string | undefined): number | undefined {
   if (text === undefined || /^-?\d+(\.\d+)?$/.test(text)) return text === undefined ? undefined : Number(text)
   throw new UsageError(`${name} must be a number, got ${JSON.stringify(text)}`)
+}
+
+/** The same number, or none, if it is an integer in this range. */
+export function inRange(name: string, value: number | undefined, min: number, max: number): number | undefined {
+  if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return value
+  throw new UsageError(`${name} must be an integer from ${min} to ${max}, got ${value}`)
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 }

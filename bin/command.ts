@@ -20,10 +20,11 @@ async function runNode(): Promise<void> {
 async function runCommand(args: string[]): Promise<void> {
   const { readArguments, HELP, version } = require('./arguments.js') as typeof import('./arguments.ts')
   const asked = readArguments(args)
-  if (asked === 'node') await runNode()
-  else if (asked === 'help') print(HELP)
-  else if (asked === 'version') print(`${version()}\n`)
-  else await (require('./serve.js') as typeof import('./serve.ts')).serve(asked)
+  if (asked.command === 'node') await runNode()
+  else if (asked.command === 'help') print(HELP)
+  else if (asked.command === 'version') print(`${version()}\n`)
+  else if (asked.command === 'serve') await (require('./serve.js') as typeof import('./serve.ts')).serve(asked.options)
+  else await (require('./ping.js') as typeof import('./ping.ts')).ping(asked.target, asked.options)
 }
 
 /** Does what the arguments ask for, and ends the process. */

@@ -109,6 +109,11 @@ export function exitNow(code = process.exitCode): never {
   return process.exit(code)
 }
 
+/** Calls back when the reader of stdout is gone. */
+export function onReaderGone(run: () => void): void {
+  output.once('close', run)
+}
+
 function onOutputError(error: NodeJS.ErrnoException): void {
   if (isReaderGone(error)) return
   report(`cannot write to stdout: ${error.message}`)

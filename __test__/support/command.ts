@@ -20,8 +20,11 @@ export function run(args: string[], input: string | Buffer = '', through: string
 }
 
 /** Runs a TypeScript program of this repository. */
-export function runScript(path: string, flags: string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  return attempt(typescript(path, [], flags), { env, timeout: DEADLINE })
+export function runScript(
+  path: string,
+  { flags = [], env = {}, args = [] }: { flags?: string[]; env?: NodeJS.ProcessEnv; args?: string[] } = {},
+): Promise<Outcome> {
+  return attempt(typescript(path, args, flags), { env, timeout: DEADLINE })
 }
 
 /** Starts a TypeScript program of this folder, to be talked to. */

@@ -1,7 +1,7 @@
 // A process that listens on a port and has sends under way, until its end comes in the way it is told:
 // life-child.ts WAY PORT MILLISECONDS
 
-import { EchoServer, send, start } from 'echo-node'
+import { EchoServer, send, start, type SendOptions } from 'echo-node'
 
 const [way, port, delay] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])]
 
@@ -14,13 +14,17 @@ const ends: Record<string, () => void> = {
   signal: () => console.log('now'),
 }
 
-function sendWithoutEnd(): void {
-  send('x'.repeat(100_000)).then(sendWithoutEnd, (error: Error) => console.error(error.message))
+function sendWithoutEnd(options: SendOptions): void {
+  send('x'.repeat(100_000), options).then(
+    () => sendWithoutEnd(options),
+    (error: Error) => console.error(error.message),
+  )
 }
 
 start(port)
 new EchoServer().start()
 console.log('listening')
-for (let count = 0; count < 4; count++) sendWithoutEnd()
+// As clients of its own server, and as those of any.
+for (const options of [{}, {}, { port }, { port }]) sendWithoutEnd(options)
 if (delay === 0) ends[way!]!()
 else setTimeout(ends[way!]!, delay)

@@ -2,7 +2,7 @@
 
 import { workerData } from 'node:worker_threads'
 
-import { EchoServer } from 'echo-node'
+import { EchoServer, type SendOptions } from 'echo-node'
 import { tell } from './to-parent.ts'
 
 const { way, port, delay } = workerData as { way: string; port: number; delay: number }
@@ -22,14 +22,18 @@ const ends: Record<string, () => void> = {
 
 let sending = true
 
-function sendWhileAllowed(): void {
+function sendWhileAllowed(options: SendOptions): void {
   if (!sending) return
-  server.send('x'.repeat(100_000)).then(sendWhileAllowed, () => {})
+  server.send('x'.repeat(100_000), options).then(
+    () => sendWhileAllowed(options),
+    () => {},
+  )
 }
 
 server.start(port)
 tell('listening')
-for (let count = 0; count < 4; count++) sendWhileAllowed()
+// As clients of its own server, and as those of any.
+for (const options of [{}, {}, { port }, { port }]) sendWhileAllowed(options)
 setTimeout(() => {
   if (way === 'unref') sending = false
   ends[way]!()

@@ -45,7 +45,7 @@ pub struct EventLoop {
     inbox: Inbox,
     connections: Connections,
     sends: Sends,
-    /// Only the first thread has one.
+    /// Only the first thread of a server has one.
     acceptor: Option<Acceptor>,
     busy_poll: BusyPoll,
     /// To be dropped when all that was ready when it came has been served, after so many more turns at most.
@@ -168,9 +168,9 @@ impl EventLoop {
     fn take_messages(&mut self) {
         for message in self.inbox.take().collect::<Vec<_>>() {
             match message {
-                Message::Send(id, data, timeout) => {
+                Message::Send(id, to, data, timeout) => {
                     let deadline = self.context.clock.deadline(Instant::now(), timeout);
-                    self.sends.push(Outgoing { id, data, deadline });
+                    self.sends.push(Outgoing { id, to, data, timeout, deadline });
                 }
                 Message::Cancel(id) => self.sends.give_up(&self.context, id, libc::ECANCELED),
                 Message::Adopt(connection) => self.connections.adopt(&mut self.context, connection),
@@ -204,15 +204,16 @@ impl EventLoop {
         }
     }
 
-    /// Puts sends on the wire, and accepts their connections. Each send begins when the one before is accepted: many at once
-    /// could take every descriptor that is left, and none for the server's side of them.
+    /// Puts sends on the wire, and accepts their connections. Each send to this server begins when the one before is accepted:
+    /// many at once could take every descriptor that is left, and none for the server's side of them.
     fn start_sends(&mut self) {
-        let Some(acceptor) = &mut self.acceptor else { return };
         for _ in 0..PER_TURN {
-            let has_begun = if self.sends.is_any_unaccepted() {
-                acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, 1) > 0
-            } else {
-                !acceptor.is_paused() && self.sends.start_next(&mut self.context)
+            let has_begun = match &mut self.acceptor {
+                Some(acceptor) if self.sends.is_any_unaccepted() => {
+                    acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, 1) > 0
+                }
+                Some(acceptor) if acceptor.is_paused() => false,
+                _ => self.sends.start_next(&mut self.context),
             };
             if !has_begun {
                 return;

@@ -8,11 +8,16 @@ use crate::error::{Error, Result};
 use crate::poller::Interest;
 use crate::syscalls;
 
+/// How much more may come back than was sent. A server that writes without end would fill the memory.
+pub const MOST_BEYOND: usize = 16 * 1024 * 1024;
+
 /// How far an exchange is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {
     Connecting,
     Writing,
+    /// Everything is written, and our side not ended yet.
+    Written,
     Reading,
 }
 
@@ -45,6 +50,12 @@ impl Exchange {
         syscalls::connect(&socket, to)?;
         let stage = Stage::Connecting;
         let address = syscalls::getsockname(&socket)?;
+        if address == to {
+            // Nobody listens, but the kernel has chosen the port itself for the client, and a socket that connects to itself
+            // hears all that it says: RFC 9293, 3.5, simultaneous open.
+            syscalls::reset_at_close(&socket);
+            return Err(Error { errno: libc::ECONNREFUSED, syscall: "connect" });
+        }
         // What comes back is as long as what is sent.
         let received = Vec::with_capacity(length);
         Ok(Self { socket, address, is_accepted: false, to, stage, interest: None, written: 0, received })
@@ -60,7 +71,7 @@ impl Exchange {
         match self.stage {
             Stage::Connecting => "connect",
             Stage::Writing => "write",
-            Stage::Reading => "read",
+            Stage::Written | Stage::Reading => "read",
         }
     }
 
@@ -70,7 +81,7 @@ impl Exchange {
         let is_over = match self.stage {
             Stage::Connecting => self.finish_connecting(data, buffer),
             Stage::Writing => self.write_and_read(data, buffer),
-            Stage::Reading => self.read(data, buffer),
+            Stage::Written | Stage::Reading => self.read(data, buffer),
         };
         is_over.or_else(|error| if error.would_block() { Ok(false) } else { Err(error) })
     }
@@ -80,7 +91,22 @@ impl Exchange {
         match self.stage {
             Stage::Connecting => Interest::Writable,
             Stage::Writing => Interest::Both,
-            Stage::Reading => Interest::Readable,
+            Stage::Written | Stage::Reading => Interest::Readable,
+        }
+    }
+
+    /// Whether everything is written, and our side is to be ended: [`Self::half_close`].
+    pub fn is_written(&self) -> bool {
+        self.stage == Stage::Written
+    }
+
+    /// Ends our side. What comes back until the peer ends its own is still read.
+    pub fn half_close(&mut self) -> Result<()> {
+        self.stage = Stage::Reading;
+        match syscalls::shutdown_write(&self.socket) {
+            // The peer has reset the connection: read(2) says so.
+            Err(Error { errno: libc::ENOTCONN, .. }) => Ok(()),
+            result => result,
         }
     }
 
@@ -113,15 +139,19 @@ impl Exchange {
         if self.written < data.len() {
             return self.read(data, buffer);
         }
-        syscalls::shutdown_write(&self.socket)?;
-        self.stage = Stage::Reading;
+        self.stage = Stage::Written;
         Ok(false)
     }
 
-    /// Reads once, and again when all of `data` is back, as the end comes with it; true at the end of input.
+    /// Reads once, and again when all of `data` is back, as the end comes with it; true at the end of input, or when far too
+    /// much has come.
     fn read(&mut self, data: &[u8], buffer: &mut [u8]) -> Result<bool> {
         let read = syscalls::read(&self.socket, buffer)?;
         self.received.extend_from_slice(&buffer[..read]);
+        if self.received.len() > data.len() + MOST_BEYOND {
+            self.abort();
+            return Ok(true);
+        }
         if read > 0 && self.received.len() == data.len() { self.read(data, buffer) } else { Ok(read == 0) }
     }
 }

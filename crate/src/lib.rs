@@ -1,13 +1,14 @@
 //! A TCP echo server (RFC 862) made of the system calls `socket`, `bind`, `listen`, `accept`, `read` and `write`.
 //!
-//! [`server::Server`] is the way in. An event goes from the loop to a table (connections, sends, lingering sockets), from
+//! [`server::Server`] and [`client::Client`] are the ways in. An event goes from the loop to a table (connections, sends, lingering sockets), from
 //! there to one connection or exchange, and from there to the system calls.
 //!
-//! This module is the binding: what JavaScript sees of the engine, as a class, and nothing but that. Checks, errors and
+//! This module is the binding: what JavaScript sees of the engine, as two classes, and nothing but that. Checks, errors and
 //! promises are made in TypeScript, above it.
 
 pub mod acceptor;
 pub mod busy_poll;
+pub mod client;
 pub mod clock;
 pub mod connection;
 pub mod connections;
@@ -30,10 +31,11 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use napi::bindgen_prelude::{Buffer, Either, Float64Array, FnArgs, Function};
+use napi::bindgen_prelude::{Buffer, Either, Float64Array, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
+use crate::client::Client;
 use crate::connection::Cut;
 use crate::error::Error;
 use crate::faults::{Fate, Faults};
@@ -119,9 +121,42 @@ impl From<NativeFaults> for Faults {
     }
 }
 
-/// What came of a send: the bytes that came back, or why there are none.
-#[napi]
-pub type Outcome = Either<Buffer, NativeFailure>;
+/// What came of a send.
+#[napi(object, object_from_js = false)]
+pub struct NativeOutcome {
+    /// The id it was given.
+    pub id: f64,
+    /// What came back, also if it failed.
+    pub received: Buffer,
+    /// Why it failed, if it did.
+    pub failure: Option<NativeFailure>,
+}
+
+/// What an engine tells.
+#[napi(object, object_from_js = false)]
+pub struct NativeReport {
+    /// The sends that are over. If there are none, there are events to take.
+    pub settled: Vec<NativeOutcome>,
+    /// Whether the engine has ended.
+    pub has_ended: bool,
+    /// The message of the panic, if one ended it.
+    pub failure: Option<String>,
+}
+
+impl From<Report> for NativeReport {
+    fn from(report: Report) -> Self {
+        let outcome = |Settled { id, result, partial }| {
+            let (received, failure) = result.map_or_else(|error| (partial, Some(error.into())), |data| (data, None));
+            NativeOutcome { id: number(id), received: received.into(), failure }
+        };
+        let (settled, has_ended, failure) = match report {
+            Report::Settled(settled) => (settled.into_iter().map(outcome).collect(), false, None),
+            Report::Events => (Vec::new(), false, None),
+            Report::Ended(failure) => (Vec::new(), true, failure),
+        };
+        Self { settled, has_ended, failure }
+    }
+}
 
 /// What a server has done since it started.
 #[napi(object, object_from_js = false)]
@@ -144,20 +179,16 @@ pub struct NativeServer {
 
 /// Listens. Returns the server, or what failed.
 ///
-/// `on_report` hears of sends that are over, each with its id and what came back, or why nothing did; with `true` of the
-/// server's end, and then with the message of the panic, if one ended it. Without sends, there are events to take. The
-/// function is held until the end, and with it whatever it refers to: a server that listens is not garbage. It does not
+/// `on_report` is held until the end, and with it whatever it refers to: a server that listens is not garbage. It does not
 /// keep the process alive. Throws Node-API's own errors if the environment is shutting down.
 #[napi(catch_unwind)]
 #[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
-#[allow(clippy::type_complexity, reason = "TypeScript's declarations know no aliases of tuples")]
 pub fn start(
     options: NativeOptions,
-    on_report: Function<FnArgs<(Vec<(f64, Outcome)>, bool, Option<String>)>, ()>,
+    on_report: Function<NativeReport, ()>,
 ) -> napi::Result<Either<NativeServer, NativeFailure>> {
-    let ip: Ipv4Addr = options.host.parse().map_err(|_| napi::Error::from_reason("host must be an IPv4 address"))?;
     let config = Config {
-        address: SocketAddrV4::new(ip, options.port),
+        address: address(&options.host, options.port)?,
         backlog: options.backlog,
         max_connections: options.max_connections as usize,
         idle_timeout: Duration::from_millis(options.idle_timeout.into()),
@@ -166,16 +197,68 @@ pub fn start(
         observed: options.observed,
         faults: options.faults.map(Faults::from),
     };
+    let started = Server::start(&config, to_javascript(&on_report)?);
+    Ok(started.map_or_else(|error| Either::B(error.into()), |server| Either::A(NativeServer { server })))
+}
+
+/// Starts a client, which is told nothing but reports of sends. Otherwise as [`start`].
+#[napi(catch_unwind)]
+#[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
+pub fn start_client(on_report: Function<NativeReport, ()>) -> napi::Result<Either<NativeClient, NativeFailure>> {
+    let started = Client::start(to_javascript(&on_report)?);
+    Ok(started.map_or_else(|error| Either::B(error.into()), |client| Either::A(NativeClient { client: Some(client) })))
+}
+
+/// Calls a function on the thread of its environment, and does not keep the process alive.
+fn to_javascript(on_report: &Function<NativeReport, ()>) -> napi::Result<impl Fn(Report) + Send + Sync + 'static> {
     let on_report = on_report
         .build_threadsafe_function::<Report>()
         .weak::<true>()
         .callee_handled::<false>()
-        .build_callback(|context| Ok(FnArgs::from(to_arguments(context.value))))?;
-    let started = Server::start(&config, move |report| {
+        .build_callback(|context| Ok(NativeReport::from(context.value)))?;
+    Ok(move |report| {
         // A refusal says that the environment is gone, and with it everyone who could be told.
         on_report.call(report, ThreadsafeFunctionCallMode::NonBlocking);
-    });
-    Ok(started.map_or_else(|error| Either::B(error.into()), |server| Either::A(NativeServer { server })))
+    })
+}
+
+fn address(host: &str, port: u16) -> napi::Result<SocketAddrV4> {
+    let ip: Ipv4Addr = host.parse().map_err(|_| napi::Error::from_reason("host must be an IPv4 address"))?;
+    Ok(SocketAddrV4::new(ip, port))
+}
+
+/// A client that sends to any server, until it is released or garbage-collected.
+#[napi]
+pub struct NativeClient {
+    client: Option<Client>,
+}
+
+#[napi]
+impl NativeClient {
+    /// Begins a send. If the client has failed, nothing but its end is reported.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
+    pub fn send(&self, id: i64, host: String, port: u16, data: &[u8], timeout: u32) -> napi::Result<()> {
+        if let Some(client) = &self.client {
+            let timeout = Duration::from_millis(timeout.into());
+            client.send(id.unsigned_abs(), address(&host, port)?, data.to_vec(), timeout);
+        }
+        Ok(())
+    }
+
+    /// Gives up a send.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self, id: i64) {
+        if let Some(client) = &self.client {
+            client.cancel(id.unsigned_abs());
+        }
+    }
+
+    /// Ends the thread, and gives up the sends.
+    #[napi(catch_unwind)]
+    pub fn release(&mut self) {
+        self.client = None;
+    }
 }
 
 #[napi]
@@ -259,18 +342,6 @@ impl NativeServer {
             rejected_connections: number(stats.rejected_connections),
         }
     }
-}
-
-fn to_arguments(report: Report) -> (Vec<(f64, Outcome)>, bool, Option<String>) {
-    let settled = match report {
-        Report::Settled(settled) => settled,
-        Report::Events => Vec::new(),
-        Report::Ended(failure) => return (Vec::new(), true, failure),
-    };
-    let outcome = |send: Settled| {
-        (number(send.id), send.result.map_or_else(|error| Either::B(error.into()), |data| Either::A(data.into())))
-    };
-    (settled.into_iter().map(outcome).collect(), false, None)
 }
 
 fn to_row(event: &Event) -> [f64; 7] {

@@ -1,5 +1,6 @@
 //! How other threads speak to an I/O thread: a queue of messages, and a way to wake it.
 
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -10,8 +11,8 @@ use crate::poller::{Poller, Waker};
 
 /// What an I/O thread can be told.
 pub enum Message {
-    /// Carry out a send: its id, the data, and the time that it may take.
-    Send(u64, Vec<u8>, Duration),
+    /// Carry out a send: its id, where to, the data, and the time that it may take.
+    Send(u64, SocketAddrV4, Vec<u8>, Duration),
     /// Give up the send with this id.
     Cancel(u64),
     /// Serve a connection that the first thread has accepted.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
@@ -23,9 +23,13 @@ const RETRY: Duration = Duration::from_millis(10);
 pub struct Outgoing {
     /// Names the send in what is said of it later. The caller sees to it that no two have the same.
     pub id: u64,
+    /// Where to connect to.
+    pub to: SocketAddrV4,
     /// What to write. May be empty: that is a connection without a byte.
     pub data: Vec<u8>,
-    /// When to give it up, on the clock of the thread.
+    /// How long it may take.
+    pub timeout: Duration,
+    /// When that is over, on the clock of the thread.
     pub deadline: Moment,
 }
 
@@ -36,11 +40,16 @@ pub struct Settled {
     pub id: u64,
     /// What came back, or why nothing did: `ETIMEDOUT` past its deadline, `ECANCELED` when it was cancelled.
     pub result: Result<Vec<u8>>,
+    /// What had come back when it failed.
+    pub partial: Vec<u8>,
 }
 
-/// The sends of one server.
+/// The sends of one I/O thread.
 pub struct Sends {
-    destination: SocketAddrV4,
+    /// How long our side of a connection stays open at most when all is written, unless as much is back before.
+    patience: Duration,
+    /// The sends that have written all, and when their patience ends.
+    written: BTreeSet<(Moment, u64)>,
     /// By id: ids grow, so the oldest is first, and any is found when it is given up.
     queued: BTreeMap<u64, Outgoing>,
     in_flight: Slab<(Outgoing, Exchange)>,
@@ -52,10 +61,12 @@ pub struct Sends {
 }
 
 impl Sends {
-    /// None yet. They will connect to `destination`.
-    pub fn new(destination: SocketAddrV4) -> Self {
+    /// None yet. All connections are ended on our side when as much as was written is back, or when `patience` or a quarter
+    /// of the send's time has passed since.
+    pub fn new(patience: Duration) -> Self {
         Self {
-            destination,
+            patience,
+            written: BTreeSet::new(),
             queued: BTreeMap::new(),
             in_flight: Slab::new(),
             deadlines: BTreeSet::new(),
@@ -76,7 +87,7 @@ impl Sends {
             return false;
         }
         let Some((_, outgoing)) = self.queued.pop_first() else { return false };
-        match Exchange::open(self.destination, outgoing.data.len()) {
+        match Exchange::open(outgoing.to, outgoing.data.len()) {
             Ok(exchange) => {
                 let slot = self.in_flight.insert((outgoing, exchange));
                 self.advance(context, slot);
@@ -91,23 +102,42 @@ impl Sends {
             self.queued.insert(outgoing.id, outgoing);
             self.paused_until = Some(context.clock.after(RETRY));
         } else {
-            self.settle(&outgoing, Err(error));
+            self.settle(&outgoing, Err(error), Vec::new());
         }
     }
 
     /// Does for a send on the wire what can be done now.
     pub fn advance(&mut self, context: &mut Context, slot: usize) {
         let Some((outgoing, exchange)) = self.in_flight.get_mut(slot) else { return };
+        let was_written = exchange.is_written();
         match exchange.advance(&outgoing.data, &mut context.buffer[..context.read_size]) {
+            Ok(false) if exchange.is_written() => self.wait_for_echo(context, slot, was_written),
             Ok(false) => self.wait_for_event(context, slot),
-            Ok(true) => {
-                let received = std::mem::take(&mut exchange.received);
-                self.finish(context, slot, Ok(received));
-            }
+            Ok(true) => self.finish(context, slot, Ok(())),
             Err(error) if exchange.is_connecting() => {
-                let outgoing = self.remove(context, slot);
+                let (outgoing, _) = self.remove(context, slot);
                 self.retry_or_fail(context, error, outgoing);
             }
+            Err(error) => self.finish(context, slot, Err(error)),
+        }
+    }
+
+    fn wait_for_echo(&mut self, context: &Context, slot: usize, was_written: bool) {
+        let (outgoing, exchange) = &self.in_flight[slot];
+        if self.patience.is_zero() || exchange.received.len() >= outgoing.data.len() {
+            self.half_close(context, slot);
+        } else {
+            if !was_written {
+                let patience = self.patience.min(outgoing.timeout / 4);
+                self.written.insert((context.clock.deadline(Instant::now(), patience), outgoing.id));
+            }
+            self.wait_for_event(context, slot);
+        }
+    }
+
+    fn half_close(&mut self, context: &Context, slot: usize) {
+        match self.in_flight[slot].1.half_close() {
+            Ok(()) => self.wait_for_event(context, slot),
             Err(error) => self.finish(context, slot, Err(error)),
         }
     }
@@ -132,9 +162,17 @@ impl Sends {
         }
     }
 
-    /// Gives up the sends whose deadline has passed, and ends a pause that is over.
+    /// Gives up the sends whose deadline has passed, and ends patience and a pause that are over.
     pub fn run_timers(&mut self, context: &mut Context) {
         self.paused_until = self.paused_until.filter(|until| !context.clock.has_passed(*until));
+        while let Some(&(end, id)) = self.written.first()
+            && context.clock.has_passed(end)
+        {
+            self.written.pop_first();
+            if let Some(slot) = self.slot(id).filter(|slot| self.in_flight[*slot].1.is_written()) {
+                self.half_close(context, slot);
+            }
+        }
         while let Some(&(deadline, id)) = self.deadlines.first()
             && context.clock.has_passed(deadline)
         {
@@ -150,7 +188,8 @@ impl Sends {
     /// When to call [`Self::run_timers`].
     pub fn next_timer(&self, clock: &Clock) -> Option<Moment> {
         let deadline = self.deadlines.first().map(|(deadline, _)| clock.toward(*deadline));
-        deadline.into_iter().chain(self.paused_until).min()
+        let patience = self.written.first().map(|(end, _)| clock.toward(*end));
+        deadline.into_iter().chain(patience).chain(self.paused_until).min()
     }
 
     /// Whether every send is over.
@@ -177,7 +216,7 @@ impl Sends {
     /// Ends a send before its time, if it is not over, with the system call it was waiting in.
     pub fn give_up(&mut self, context: &Context, id: u64, errno: i32) {
         if let Some(outgoing) = self.queued.remove(&id) {
-            self.settle(&outgoing, Err(Error { errno, syscall: "connect" }));
+            self.settle(&outgoing, Err(Error { errno, syscall: "connect" }), Vec::new());
         } else if let Some(slot) = self.slot(id) {
             let (_, exchange) = &self.in_flight[slot];
             exchange.abort();
@@ -190,21 +229,24 @@ impl Sends {
         self.in_flight.iter().find(|(_, (outgoing, _))| outgoing.id == id).map(|(slot, _)| slot)
     }
 
-    fn finish(&mut self, context: &Context, slot: usize, result: Result<Vec<u8>>) {
-        let outgoing = self.remove(context, slot);
-        self.settle(&outgoing, result);
+    fn finish(&mut self, context: &Context, slot: usize, result: Result<()>) {
+        let (outgoing, Exchange { received, .. }) = self.remove(context, slot);
+        match result {
+            Ok(()) => self.settle(&outgoing, Ok(received), Vec::new()),
+            Err(error) => self.settle(&outgoing, Err(error), received),
+        }
     }
 
-    fn remove(&mut self, context: &Context, slot: usize) -> Outgoing {
+    fn remove(&mut self, context: &Context, slot: usize) -> (Outgoing, Exchange) {
         let (outgoing, exchange) = self.in_flight.remove(slot);
         if exchange.interest.is_some() {
             context.poller.remove(&exchange.socket);
         }
-        outgoing
+        (outgoing, exchange)
     }
 
-    fn settle(&mut self, outgoing: &Outgoing, result: Result<Vec<u8>>) {
+    fn settle(&mut self, outgoing: &Outgoing, result: Result<Vec<u8>>, partial: Vec<u8>) {
         self.deadlines.remove(&(outgoing.deadline, outgoing.id));
-        self.settled.push(Settled { id: outgoing.id, result });
+        self.settled.push(Settled { id: outgoing.id, result, partial });
     }
 }

@@ -25,7 +25,7 @@ use crate::syscalls;
 /// The name of the I/O thread, as `top -H` and `/proc/PID/task/TID/comm` show it.
 pub const THREAD_NAME: &str = "echo-io";
 
-/// What the I/O threads tell the owner of their server.
+/// What I/O threads tell the owner of their server, or client.
 #[derive(Debug)]
 pub enum Report {
     /// These sends are over.
@@ -68,7 +68,7 @@ impl Server {
         let others = Others::start(&shared, &mailbox, &on_report)?;
         let mailboxes: Vec<_> = [&mailbox].into_iter().chain(&others.mailboxes).cloned().collect();
         let acceptor = Acceptor::new(listener, config.backlog, mailboxes.clone());
-        let event_loop = EventLoop::new(context, inbox, Sends::new(destination(address)), Some(acceptor));
+        let event_loop = EventLoop::new(context, inbox, Sends::new(Duration::ZERO), Some(acceptor));
         let known = Arc::clone(&shared);
         let thread = spawn(THREAD_NAME.into(), move || run_first(event_loop, others, &known, &*on_report))?;
         Ok(Self { address, shared, mailboxes, thread: Some(thread) })
@@ -79,7 +79,7 @@ impl Server {
     ///
     /// False if the server has ended; then nothing comes.
     pub fn send(&self, id: u64, data: Vec<u8>, timeout: Duration) -> bool {
-        self.post(Message::Send(id, data, timeout))
+        self.post(Message::Send(id, destination(self.address), data, timeout))
     }
 
     /// Gives up a send: it is settled with `ECANCELED`, and its connection reset. Nothing happens if it is over.
@@ -169,7 +169,7 @@ impl Others {
             let context = Context::new(shared, number)?;
             let (mailbox, inbox) = mailbox(&context.poller)?;
             others.mailboxes.push(mailbox);
-            let event_loop = EventLoop::new(context, inbox, Sends::new(shared.config.address), None);
+            let event_loop = EventLoop::new(context, inbox, Sends::new(Duration::ZERO), None);
             let (shared, first, on_report) = (Arc::clone(shared), first.clone(), Arc::clone(on_report));
             let body = move || run_other(event_loop, &shared, &first, &*on_report);
             others.threads.push(spawn(format!("{THREAD_NAME}-{number}"), body)?);
@@ -197,7 +197,7 @@ fn destination(listening: SocketAddrV4) -> SocketAddrV4 {
     SocketAddrV4::new(ip, listening.port())
 }
 
-fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+pub(crate) fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     syscalls::with_signals_blocked(|| Builder::new().name(name).spawn(body))
         .map_err(|error| Error { errno: error.raw_os_error().unwrap_or(libc::EAGAIN), syscall: "pthread_create" })
 }
@@ -222,7 +222,7 @@ fn run_other(event_loop: EventLoop, shared: &Shared, first: &Mailbox, on_report:
 }
 
 /// Runs a loop to its end, notes a panic, and closes all that the loop has.
-fn run(mut event_loop: EventLoop, shared: &Shared, on_report: &OnReport) {
+pub(crate) fn run(mut event_loop: EventLoop, shared: &Shared, on_report: &OnReport) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| event_loop.run(on_report))) {
         let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref().map(String::as_str));
         shared.panic.get_or_init(|| text.unwrap_or("a panic without a message").to_owned());

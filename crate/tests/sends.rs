@@ -26,7 +26,7 @@ fn results(running: &Running, count: usize) -> HashMap<u64, Result<Vec<u8>>> {
     while results.len() < count {
         match running.events.recv_timeout(AMPLE).unwrap() {
             Report::Settled(settled) => {
-                for Settled { id, result } in settled {
+                for Settled { id, result, .. } in settled {
                     assert!(results.insert(id, result).is_none(), "send {id} was settled twice");
                 }
             }
@@ -120,8 +120,8 @@ fn a_refused_connection_is_an_error_of_connect() {
 /// Carries one send out without a server of ours.
 fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
     let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
-    let mut sends = Sends::new(to);
-    sends.push(Outgoing { id: 1, data: data.into(), deadline: AMPLE });
+    let mut sends = Sends::new(Duration::ZERO);
+    sends.push(Outgoing { id: 1, to, data: data.into(), timeout: AMPLE, deadline: AMPLE });
     sends.start_next(&mut context);
     loop {
         if let Some(settled) = sends.settled.pop() {

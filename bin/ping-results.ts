@@ -1,0 +1,89 @@
+import { createHistogram } from 'node:perf_hooks'
+
+import { formatDuration } from './format.ts'
+import { LineWriter } from './line-writer.ts'
+import type { Loss, Round, Target } from './round.ts'
+
+const NANOSECONDS = 1e6
+
+/** Prints the rounds of a ping as they come, and at the end a summary. */
+export class PingResults {
+  readonly #target: string
+  readonly #size: number
+  readonly #asJson: boolean
+  readonly #writer: LineWriter
+  /** Of the rounds that were echoed, in nanoseconds. */
+  readonly #times = createHistogram()
+  #sent = 0
+
+  /** Prints a heading. */
+  constructor({ host, port }: Target, size: number, asJson: boolean) {
+    this.#target = `${host}:${port}`
+    this.#size = size
+    this.#asJson = asJson
+    this.#writer = new LineWriter((lines) =>
+      asJson ? JSON.stringify({ event: 'omitted', lines }) : `${lines} more lines, left out because nobody read them`,
+    )
+    if (!asJson) this.#writer.write(`PING ${this.#target}, ${size} bytes`)
+  }
+
+  /** Prints a round. */
+  add(seq: number, round: Round): void {
+    this.#sent++
+    if (!round.loss) this.#times.record(Math.max(1, Math.round(round.duration * NANOSECONDS)))
+    this.#writer.write(this.#asJson ? asJson(seq, round) : this.#asText(seq, round))
+  }
+
+  /** Prints the summary. True if every round was echoed, and there was one. */
+  end(): boolean {
+    const { count: echoed } = this.#times
+    const [sent, lost] = [this.#sent, this.#sent - echoed]
+    const times = echoed > 0 ? this.#quantiles() : {}
+    if (this.#asJson) {
+      this.#writer.write(JSON.stringify({ event: 'summary', sent, echoed, lost, ...times }))
+    } else {
+      this.#writer.write(`--- ${this.#target} ---\n${sent} sent, ${echoed} echoed, ${lost} lost`)
+      const shown = Object.entries(times).map(([name, time]) => `${name} ${formatDuration(time)}`)
+      if (echoed > 0) this.#writer.write(shown.join(', '))
+    }
+    this.#writer.flush()
+    return echoed > 0 && lost === 0
+  }
+
+  #quantiles(): Record<string, number> {
+    const times = this.#times
+    const [median, p99] = [times.percentile(50), times.percentile(99)]
+    return {
+      min: milliseconds(times.min),
+      median: milliseconds(median),
+      p99: milliseconds(p99),
+      max: milliseconds(times.max),
+    }
+  }
+
+  #asText(seq: number, { remoteAddress, duration, received, loss }: Round): string {
+    const port = this.#target.slice(this.#target.lastIndexOf(':'))
+    const from = remoteAddress === undefined ? this.#target : remoteAddress + port
+    if (!loss) return `${received} bytes from ${from}: seq=${seq} time=${formatDuration(duration)}`
+    return `${from}: seq=${seq} ${loss.word} ${describe(loss, formatDuration(duration), `${received} of ${this.#size} bytes`)}`
+  }
+}
+
+function describe({ word, syscall, message, offset }: Loss, time: string, came: string): string {
+  if (word === 'MISMATCH') return `at byte ${offset}, ${came} came back in ${time}`
+  if (word === 'DNS' || word === 'OTHER') return `after ${time}: ${message}`
+  return `in ${syscall} after ${time}, ${came} came back`
+}
+
+function asJson(seq: number, { remoteAddress, duration, received, loss }: Round): string {
+  const figures = { seq, remoteAddress, bytes: received, duration: rounded(duration) }
+  return JSON.stringify(loss ? { event: 'loss', ...figures, ...loss } : { event: 'echo', ...figures })
+}
+
+function milliseconds(nanoseconds: number): number {
+  return rounded(nanoseconds / NANOSECONDS)
+}
+
+function rounded(time: number): number {
+  return Math.round(time * 1000) / 1000
+}

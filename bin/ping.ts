@@ -1,0 +1,56 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+
+import { send } from '../index.ts'
+import { duration, inRange, number, UsageError, type PingArguments } from './arguments.ts'
+import { PingResults } from './ping-results.ts'
+import { onReaderGone, onStopSignal } from './process.ts'
+import { runRound, type Target } from './round.ts'
+
+const MAX_PORT = 65_535
+const MAX_COUNT = 0xffff_ffff
+const MAX_SIZE = 64 * 1024 * 1024
+/** The longest time that a timer can wait for, in milliseconds. */
+const MAX_TIME = 0x7fff_ffff
+
+/** How long the round under way may go on after a stop signal, in milliseconds. */
+const GRACE = 500
+
+/**
+ * Sends random bytes to an echo server, round after round, and prints what comes back; at the end a summary. The process is to
+ * exit with 0 if every round was echoed, otherwise with 1.
+ */
+export async function ping(targetText: string, args: PingArguments): Promise<void> {
+  const target = parseTarget(targetText)
+  const count = inRange('--count', number('--count', args.count), 1, MAX_COUNT) ?? Infinity
+  const size = inRange('--size', number('--size', args.size), 0, MAX_SIZE) ?? 64
+  const interval = inRange('--interval', duration('--interval', args.interval), 0, MAX_TIME) ?? 1000
+  const timeout = inRange('--timeout', duration('--timeout', args.timeout), 1, MAX_TIME) ?? 4000
+
+  const [stop, cut] = [new AbortController(), new AbortController()]
+  const end = (): void => {
+    stop.abort()
+    setTimeout(() => cut.abort(), GRACE).unref()
+  }
+  onStopSignal(end)
+  onReaderGone(end)
+  // Within the time-out glibc tries twice; otherwise its thread could hold up the end of the process: resolv.conf(5).
+  process.env['RES_OPTIONS'] ??= `timeout:${Math.ceil(timeout / 3000)} attempts:2`
+  // Loads what a send needs: the first round is not to take longer for it.
+  await send('', { port: target.port, signal: AbortSignal.abort() }).catch(() => {})
+  const results = new PingResults(target, size, args.json === true)
+  for (let seq = 1; seq <= count && !stop.signal.aborted; seq++) {
+    const next = performance.now() + interval
+    results.add(seq, await runRound(target, randomBytes(size), timeout, cut.signal))
+    // Rejects when it is aborted.
+    if (seq < count) await delay(next - performance.now(), undefined, { signal: stop.signal }).catch(() => {})
+  }
+  process.exitCode = results.end() ? 0 : 1
+}
+
+function parseTarget(text: string): Target {
+  const [, host, port] = /^([^\s:/]+):(\d{1,5})$/.exec(text) ?? []
+  if (host !== undefined && Number(port) >= 1 && Number(port) <= MAX_PORT) return { host, port: Number(port) }
+  const expected = 'HOST:PORT, an IPv4 address or a name and a port from 1 to 65535'
+  throw new UsageError(`the target must be ${expected}, got ${JSON.stringify(text)}`)
+}

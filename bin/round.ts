@@ -1,0 +1,93 @@
+import { lookup } from 'node:dns/promises'
+import { isIPv4 } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+
+import { send, type SystemError } from '../index.ts'
+
+/** What to ping. */
+export interface Target {
+  /** An IPv4 address, or a name. */
+  host: string
+  port: number
+}
+
+/** How a round went. */
+export interface Round {
+  /** The address that the name was resolved to, if it was. */
+  remoteAddress: string | undefined
+  /** Milliseconds from the start of the connection to the end of what came back, or to the failure. */
+  duration: number
+  /** How many bytes came back. */
+  received: number
+  /** What went wrong, if something did. */
+  loss?: Loss
+}
+
+/** What went wrong. */
+export interface Loss {
+  /** In one word. */
+  word: 'DNS' | 'REFUSED' | 'TIMEOUT' | 'UNREACHABLE' | 'RESET' | 'MISMATCH' | 'OTHER'
+  /** Of a failed call: the name of its error. */
+  code?: string | undefined
+  /** Its name. */
+  syscall?: string | undefined
+  /** What it says. */
+  message?: string
+  /** Of a mismatch: the first byte that is missing, is another one, or is too much. */
+  offset?: number
+}
+
+const WORDS: Readonly<Record<string, Loss['word']>> = {
+  ECONNREFUSED: 'REFUSED',
+  ETIMEDOUT: 'TIMEOUT',
+  EHOSTUNREACH: 'UNREACHABLE',
+  ENETUNREACH: 'UNREACHABLE',
+  ECONNRESET: 'RESET',
+  EPIPE: 'RESET',
+}
+
+/** Sends data on a connection of its own, and compares what comes back. */
+export async function runRound(target: Target, data: Buffer, timeout: number, signal: AbortSignal): Promise<Round> {
+  const deadline = performance.now() + timeout
+  let began = performance.now()
+  let remoteAddress: string | undefined
+  const ended = (received: Buffer, error?: Partial<SystemError>): Round => {
+    const duration = performance.now() - began
+    return { remoteAddress, duration, received: received.length, ...judge(data, received, error) }
+  }
+  try {
+    remoteAddress = await resolve(target.host, timeout, signal)
+    began = performance.now()
+    const left = Math.max(1, Math.ceil(deadline - began))
+    return ended((await send(data, { host: remoteAddress, port: target.port, timeout: left, signal })).echoed)
+  } catch (error) {
+    const failure = error as Partial<SystemError>
+    return ended(failure.received ?? Buffer.alloc(0), failure)
+  }
+}
+
+async function resolve(host: string, timeout: number, signal: AbortSignal): Promise<string> {
+  if (isIPv4(host)) return host
+  const late = Object.assign(new Error(`getaddrinfo ETIMEDOUT ${host}`), { code: 'ETIMEDOUT', syscall: 'getaddrinfo' })
+  const over = new AbortController()
+  const deadline = delay(timeout, undefined, { signal: AbortSignal.any([signal, over.signal]) })
+  try {
+    return (await Promise.race([lookup(host, { family: 4 }), deadline.then(() => Promise.reject(late))])).address
+  } finally {
+    over.abort()
+  }
+}
+
+/** A wrong byte says more than the failure that came after it, a missing one only where there was none. */
+function judge(sent: Buffer, received: Buffer, error?: Partial<SystemError>): { loss?: Loss } {
+  const wrong = received.findIndex((byte, index) => byte !== sent[index])
+  if (wrong >= 0) return { loss: { word: 'MISMATCH', offset: wrong } }
+  if (error) return { loss: lossBy(error) }
+  return received.length < sent.length ? { loss: { word: 'MISMATCH', offset: received.length } } : {}
+}
+
+function lossBy({ name, code, syscall, message = '' }: Partial<SystemError>): Loss {
+  if (name === 'AbortError') return { word: 'OTHER', message: 'interrupted' }
+  const word = syscall === 'getaddrinfo' ? 'DNS' : (WORDS[code ?? ''] ?? 'OTHER')
+  return { word, code, syscall, message }
+}
