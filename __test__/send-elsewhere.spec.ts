@@ -68,7 +68,7 @@ test('a failure says the address, and what had come back', async (t) => {
   for (const host of ['127.0.0.1', 'localhost']) {
     const error = await t.throwsAsync(send('x', { host, port: closed }))
     t.like(error, refused)
-    t.false('received' in error!)
+    t.false('received' in error)
   }
   const server = listening(t, { faults: { resetAfter: 3 } })
   const reset = await t.throwsAsync(send('hello', { port: server.port! }))
@@ -114,7 +114,7 @@ const WRONG: [object, string][] = [
 for (const [options, message] of WRONG) {
   test(`wrong options: ${JSON.stringify(options)}`, async (t) => {
     const error = await t.throwsAsync(send('x', options as SendOptions))
-    t.true(error!.message.startsWith(message), error!.message)
+    t.true(error.message.startsWith(message), error.message)
     t.true((error as NodeJS.ErrnoException).code!.startsWith('ERR_'))
   })
 }

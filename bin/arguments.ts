@@ -122,10 +122,11 @@ export function readArguments(args: string[]): Asked {
   }
   for (const name of Object.keys(options)) checkBelongs(name, command)
   const target = command === 'ping' ? more.shift() : undefined
-  if (more.length > 0)
+  if (more.length > 0) {
     throw new UsageError(
       `only one ${target === undefined ? 'command' : 'target'} is possible, got also ${JSON.stringify(more[0])}`,
     )
+  }
   if (command === undefined) return { command: 'node' }
   if (command === 'serve') return { command, options }
   if (target === undefined) throw new UsageError('ping needs a target: echo-node ping HOST:PORT')

@@ -13,7 +13,7 @@ export class PingResults {
   readonly #asJson: boolean
   readonly #writer: LineWriter
   /** Of the rounds that were echoed, in nanoseconds. */
-  readonly #times = createHistogram()
+  readonly #times = createHistogram({ figures: 4 })
   #sent = 0
 
   /** Prints a heading. */
@@ -31,7 +31,7 @@ export class PingResults {
   add(seq: number, round: Round): void {
     this.#sent++
     if (!round.loss) this.#times.record(Math.max(1, Math.round(round.duration * NANOSECONDS)))
-    this.#writer.write(this.#asJson ? asJson(seq, round) : this.#asText(seq, round))
+    this.#writer.write(this.#asJson ? toJson(seq, round) : this.#asText(seq, round))
   }
 
   /** Prints the summary. True if every round was echoed, and there was one. */
@@ -42,7 +42,7 @@ export class PingResults {
     if (this.#asJson) {
       this.#writer.write(JSON.stringify({ event: 'summary', sent, echoed, lost, ...times }))
     } else {
-      this.#writer.write(`--- ${this.#target} ---\n${sent} sent, ${echoed} echoed, ${lost} lost`)
+      this.#writer.write(`\n--- ${this.#target} ---\n${sent} sent, ${echoed} echoed, ${lost} lost`)
       const shown = Object.entries(times).map(([name, time]) => `${name} ${formatDuration(time)}`)
       if (echoed > 0) this.#writer.write(shown.join(', '))
     }
@@ -75,7 +75,7 @@ function describe({ word, syscall, message, offset }: Loss, time: string, came: 
   return `in ${syscall} after ${time}, ${came} came back`
 }
 
-function asJson(seq: number, { remoteAddress, duration, received, loss }: Round): string {
+function toJson(seq: number, { remoteAddress, duration, received, loss }: Round): string {
   const figures = { seq, remoteAddress, bytes: received, duration: rounded(duration) }
   return JSON.stringify(loss ? { event: 'loss', ...figures, ...loss } : { event: 'echo', ...figures })
 }

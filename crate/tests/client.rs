@@ -115,7 +115,7 @@ fn a_server_that_waits_for_the_end_gets_it_within_the_time_of_the_send() {
 
 #[test]
 fn a_server_that_writes_without_end_fills_no_memory() {
-    let (address, server) = serving(|mut stream| while stream.write_all(&[0; 65536]).is_ok() {});
+    let (address, server) = serving(|mut stream| while stream.write_all(&[0; 16384]).is_ok() {});
     let (client, reports) = client();
     client.send(1, address, b"data".to_vec(), AMPLE);
     let received = settled(&reports).remove(0).result.unwrap().len();
