@@ -1,8 +1,17 @@
 // Stop signals: the first ones drain, a later one cuts off.
 
-import type { ChildProcess } from 'node:child_process'
+import { execFileSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants as flags,
+  existsSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -12,6 +21,7 @@ import test, { type ExecutionContext } from 'ava'
 
 import { Child, killAll } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
+import { freePort, isFree } from '../support/ports.ts'
 import { Client } from './support/clients.ts'
 import { eventsUpTo, INIT, request, start } from './support/command.ts'
 import { threads } from '../support/proc.ts'
@@ -206,6 +216,35 @@ needing('script')('a node whose terminal is closed in the midst of its replies e
   // 0 if it has written what it had read before the terminal was gone.
   t.true(code === '0' || code === '1', code)
 })
+
+for (const options of [[], ['--verbose'], ['--json']]) {
+  test(`one signal ends serve ${options.join('')} though nobody reads its output`, async (t) => {
+    const directory = await temporaryDirectory()
+    t.teardown(() => directory[Symbol.dispose]())
+    const pipe = join(directory.path, 'pipe')
+    execFileSync('mkfifo', [pipe])
+    const reader = openSync(pipe, flags.O_RDWR | flags.O_NONBLOCK)
+    t.teardown(() => closeSync(reader))
+    fill(reader)
+    const port = await freePort()
+    const command = [process.execPath, EXECUTABLE, 'serve', '--port', `${port}`, ...options]
+    const server = new Child(['sh', '-c', 'out=$0; exec "$@" >"$out"', pipe, ...command])
+    await until('it listens', async () => !(await isFree(port)))
+    // Not by execa, which kills after five seconds what has not ended by then.
+    process.kill(server.pid, 'SIGTERM')
+    t.is(await server.end(), 0)
+    t.is(server.stderr, '')
+  })
+}
+
+/** Writes to a pipe until it takes no more. */
+function fill(descriptor: number): void {
+  try {
+    for (;;) writeSync(descriptor, Buffer.alloc(4096))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+  }
+}
 
 needing('script')('a later signal ends a server whose terminal takes no output', async (t) => {
   const scene = await terminalScene(t, 'serve --port 0')

@@ -19,6 +19,24 @@ import { needing } from './support/tools.ts'
 
 test.after.always(killAll)
 
+test('faults are read once, before the server starts or changes', async (t) => {
+  const failing = (members: object): Faults =>
+    Object.defineProperty({ ...members }, 'note', { enumerable: true, get: () => t.fail('it was read') })
+  const server = listening(t, { faults: failing({ delay: 5 }) })
+  t.deepEqual(server.faults, { delay: 5 })
+  server.faults = failing({ endAfter: 0 })
+  t.deepEqual(server.faults, { endAfter: 0 })
+  t.is((await server.send('x')).bytes, 0)
+  server.faults = Object.create({ resetAfter: 0 }) as Faults
+  t.deepEqual(server.faults, { resetAfter: 0 })
+  let reads = 0
+  const options = Object.defineProperty({}, 'faults', {
+    get: () => (reads++ === 0 ? { endAfter: 0 } : t.fail('again')),
+  })
+  const other = listening(t, options)
+  t.deepEqual(other.faults, { endAfter: 0 })
+})
+
 test('faults are set at the start, changed while it runs, and ended', async (t) => {
   const given = { resetAfter: 3 }
   const server = listening(t, { faults: given })

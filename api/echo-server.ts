@@ -5,7 +5,7 @@ import { inspect, type InspectOptions } from 'node:util'
 import { startNative, type NativeReport, type NativeServer } from './binding.ts'
 import { readEvents, type ConnectionEvent, type ConnectionEvents } from './connections.ts'
 import { codedError, systemError, type Address } from './errors.ts'
-import { checkedFaults, type Faults } from './faults.ts'
+import { checkedFaults, nativeFaults, type Faults } from './faults.ts'
 import { closeOptions, payload, sendOptions, startOptions, stopOptions } from './options.ts'
 import type { CloseOptions, SendOptions, StartOptions, StopOptions } from './options.ts'
 import { clearInterval, Sends, setInterval } from './sends.ts'
@@ -121,8 +121,8 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   set faults(faults: Faults | undefined) {
     const checked = faults === undefined ? undefined : checkedFaults(faults)
     if (!this.listening) throw notRunning('setting its faults')
-    this.#native!.setFaults(checked)
-    this.#faults = frozen(faults)
+    this.#native!.setFaults(checked && nativeFaults(checked))
+    this.#faults = checked
   }
 
   /**
@@ -135,17 +135,18 @@ export class EchoServer extends EventEmitter<ServerEvents> {
    * `RangeError` for invalid arguments.
    */
   start(port = 0, options: StartOptions = {}): number {
-    const checked = startOptions(port, options)
+    const { faults, ...checked } = startOptions(port, options)
     if (this.#address !== undefined) {
       const state = this.listening ? 'already listening' : 'still stopping'
       throw codedError('ERR_SERVER_ALREADY_LISTEN', `the server is ${state} on ${this.host}:${this.port}`)
     }
-    const started = startNative({ ...checked, observed: this.#isObserved }, (report) => void this.#report(report))
+    const wanted = { ...checked, observed: this.#isObserved, ...(faults && { faults: nativeFaults(faults) }) }
+    const started = startNative(wanted, (report) => void this.#report(report))
     if ('errno' in started) throw systemError(started, checked)
     this.#native = started
     this.#failure = undefined
     this.#untold.clear()
-    this.#faults = frozen(options.faults)
+    this.#faults = faults
     this.#address = { host: checked.host, port: started.port }
     this.#keepAlive = setInterval(() => {}, LONGEST_INTERVAL)
     this.#updateKeepAlive()
@@ -329,14 +330,6 @@ function elsewhere(): typeof import('./client.ts') {
 
 function notRunning(action: string): Error {
   return codedError('ERR_SERVER_NOT_RUNNING', `the server is not listening: start it before ${action}`)
-}
-
-/** A copy that says what was set, whatever becomes of the original. */
-function frozen(faults: Faults | undefined): Readonly<Faults> | undefined {
-  const delay = Array.isArray(faults?.delay)
-    ? Object.freeze([...(faults.delay as [number, number])] as const)
-    : faults?.delay
-  return faults && Object.freeze({ ...faults, ...(delay !== undefined && { delay }) })
 }
 
 function serverFailed(message: string): Error {

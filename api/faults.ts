@@ -1,6 +1,7 @@
 /** Faults on purpose: their ranges and defaults. */
 
-import { integer, object, option } from './arguments.ts'
+import { integer, object } from './arguments.ts'
+import type { NativeFaults } from './binding.ts'
 import { invalidType, invalidValue, outOfRange } from './errors.ts'
 
 /**
@@ -49,52 +50,54 @@ export interface Faults {
 
 const MAX_UINT32 = 0xffff_ffff
 const FATES = ['resetAfter', 'endAfter', 'stallAfter'] as const
+const NAMES = ['delay', 'rate', 'chunk', ...FATES, 'share', 'seed'] as const
 
-/** Faults, checked, in the form that the engine takes. */
-export function checkedFaults(value: unknown) {
-  const given = object('options.faults', value)
-  const [delayFrom, delayTo] = delays(given['delay'])
-  const fates = FATES.filter((name) => given[name] !== undefined)
-  const [first, second] = fates
+/** A checked copy of faults. Each member is read once: then no code of others runs any more that could change or throw. */
+export function checkedFaults(value: unknown): Readonly<Faults> {
+  const source = object('options.faults', value)
+  const members = NAMES.map((name) => [name, frozen(source[name])] as const)
+  const given: Record<string, unknown> = Object.fromEntries(members.filter(([, member]) => member !== undefined))
+  check(given)
+  return Object.freeze(given) as Readonly<Faults>
+}
+
+function frozen(member: unknown): unknown {
+  // Not `slice`, which keeps holes.
+  return Array.isArray(member) ? Object.freeze(Array.from(member as unknown[])) : member
+}
+
+function check(given: Record<string, unknown>): void {
+  delays(given['delay'])
+  checkInteger(given, 'rate', 1, Number.MAX_SAFE_INTEGER)
+  checkInteger(given, 'chunk', 1, MAX_UINT32)
+  for (const name of FATES) checkInteger(given, name, 0, Number.MAX_SAFE_INTEGER)
+  checkInteger(given, 'seed', 0, MAX_UINT32)
+  const [first, second] = FATES.filter((name) => given[name] !== undefined)
   if (second !== undefined) {
     throw invalidValue(`options.faults.${second}`, `left out beside options.faults.${first}`, given[second])
   }
-  const after = Object.fromEntries(
-    fates.map((name) => [name, integer(`options.faults.${name}`, given[name], 0, Number.MAX_SAFE_INTEGER)]),
-  )
-  return {
-    delayFrom,
-    delayTo,
-    rate: limit('rate', given['rate'], Number.MAX_SAFE_INTEGER),
-    chunk: limit('chunk', given['chunk'], MAX_UINT32),
-    ...after,
-    share: share(given['share']),
-    seed: option('options.faults', given, 'seed', 1, 0, MAX_UINT32),
-  }
+  const { share = 1 } = given
+  const [name, expected] = ['options.faults.share', 'a number from 0 to 1']
+  if (typeof share !== 'number') throw invalidType(name, expected, share)
+  if (!(share >= 0 && share <= 1)) throw outOfRange(name, expected, share)
+}
+
+function checkInteger(given: Record<string, unknown>, name: string, min: number, max: number): void {
+  if (given[name] !== undefined) integer(`options.faults.${name}`, given[name], min, max)
 }
 
 function delays(delay: unknown = 0): [from: number, to: number] {
   const name = 'options.faults.delay'
-  if (!Array.isArray(delay)) {
-    const exact = integer(name, delay, 0, MAX_UINT32)
-    return [exact, exact]
-  }
-  // Not `map`, which passes over holes.
-  const [from, to] = Array.from(delay, (time) => integer(name, time, 0, MAX_UINT32)) as [number, number]
-  if (delay.length !== 2 || from > to) {
-    throw invalidValue(name, 'a number, or a pair from, to with from <= to', delay.join(', '))
+  const times = (Array.isArray(delay) ? delay : [delay, delay]).map((time) => integer(name, time, 0, MAX_UINT32))
+  const [from = 0, to = 0] = times
+  if (times.length !== 2 || from > to) {
+    throw invalidValue(name, 'a number, or a pair from, to with from <= to', times.join(', '))
   }
   return [from, to]
 }
 
-/** The engine takes 0 for no limit. */
-function limit(name: string, value: unknown, max: number): number {
-  return value === undefined ? 0 : integer(`options.faults.${name}`, value, 1, max)
-}
-
-function share(value: unknown = 1): number {
-  const [name, expected] = ['options.faults.share', 'a number from 0 to 1']
-  if (typeof value !== 'number') throw invalidType(name, expected, value)
-  if (!(value >= 0 && value <= 1)) throw outOfRange(name, expected, value)
-  return value
+/** Checked faults in the form that the engine takes: 0 is no limit. */
+export function nativeFaults({ delay, rate = 0, chunk = 0, share = 1, seed = 1, ...fates }: Faults): NativeFaults {
+  const [delayFrom, delayTo] = delays(delay)
+  return { delayFrom, delayTo, rate, chunk, share, seed, ...fates } as NativeFaults
 }

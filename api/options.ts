@@ -107,7 +107,7 @@ const MAX_THREADS = 64
 /** The port and the options of `start`, checked, with their defaults. */
 export function startOptions(port: unknown, options: unknown) {
   const given = object('options', options)
-  const { host: name = 'localhost' } = given
+  const { host: name = 'localhost', faults } = given
   const host = name === 'localhost' ? LOCALHOST : name
   if (typeof host !== 'string') throw invalidType('options.host', 'an IPv4 address', host)
   if (!isIPv4(host)) throw invalidValue('options.host', "an IPv4 address such as '127.0.0.1'", host)
@@ -119,7 +119,7 @@ export function startOptions(port: unknown, options: unknown) {
     idleTimeout: option('options', given, 'idleTimeout', 0, 0, MAX_UINT32),
     busyPoll: option('options', given, 'busyPoll', 50, 0, SECOND_IN_MICROSECONDS),
     threads: option('options', given, 'threads', 1, 1, MAX_THREADS),
-    ...(given['faults'] !== undefined && { faults: checkedFaults(given['faults']) }),
+    faults: faults === undefined ? undefined : checkedFaults(faults),
   }
 }
 

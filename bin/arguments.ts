@@ -142,7 +142,7 @@ function checkBelongs(option: string, command: string | undefined): void {
 
 /** The number that an option was given as text. Its range is checked by the API. */
 export function number(name: string, text: string | undefined): number | undefined {
-  if (text === undefined || /^-?\d+(\.\d+)?$/.test(text)) return text === undefined ? undefined : Number(text)
+  if (text === undefined || /^-?(\d+|\d*\.\d+)$/.test(text)) return text === undefined ? undefined : Number(text)
   throw new UsageError(`${name} must be a number, got ${JSON.stringify(text)}`)
 }
 
@@ -168,7 +168,8 @@ export function duration(name: string, text: string | undefined): number | undef
 /** A duration, or a range of two. */
 export function durations(name: string, text: string | undefined): number | [number, number] | undefined {
   const [from, to, ...more] = text?.split('-') ?? []
-  if (!from || to === undefined || more.length > 0) return duration(name, text)
+  // Of something else the whole is named.
+  if (!from || !to || more.length > 0) return duration(name, text)
   return [duration(name, from)!, duration(name, to)!]
 }
 

@@ -4,12 +4,13 @@ import { printEvents, printLines } from './events.ts'
 import { formatTotals } from './format.ts'
 import type { LineWriter } from './line-writer.ts'
 import { LiveLine } from './live-line.ts'
-import { onStopSignal, print } from './process.ts'
+import { giveUpUnread, onStopSignal, print } from './process.ts'
 
 const DEFAULT_PORT = 7007
 
 /** Runs an echo server until a signal stops it. Then it prints the totals. */
 export async function serve(args: ServeArguments): Promise<void> {
+  giveUpUnread()
   const server = new EchoServer()
   const closed = new Promise<Error | undefined>((resolve) => server.once('close', resolve))
   onStopSignal(() => void server.stop())

@@ -28,6 +28,11 @@ impl Clock {
         self.now
     }
 
+    /// When that was for everyone else.
+    pub fn present(&self) -> Instant {
+        self.read_at.unwrap_or_else(Instant::now)
+    }
+
     /// The moment this much later.
     pub fn after(&self, time: Duration) -> Moment {
         self.now.saturating_add(time)

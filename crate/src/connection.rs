@@ -198,16 +198,17 @@ impl Connection {
         self.unacknowledged = UNKNOWN;
     }
 
-    /// Whether nothing has happened for longer than the timeout.
+    /// Whether nothing has happened for longer than the timeout. The connection of a send waits for a thread of the same
+    /// server, which may be busy with other sends, and ends with the send at the latest.
     pub fn is_idle(&self, now: u32) -> bool {
-        let is_held = self.fault().is_some_and(Fault::is_holding);
+        let is_held = self.fault().map_or(self.is_of_send, Fault::is_holding);
         now.wrapping_sub(self.last_active) > TICKS_PER_TIMEOUT && !is_held
     }
 
     /// Notes what the peer has read since the last look, which counts as activity. The first look at unread bytes has
     /// nothing to compare them with, and takes them for activity. While some are left, acknowledgements tell nothing:
-    /// they also answer probes.
-    pub fn note_progress(&mut self, now: u32, tick: Duration) {
+    /// they also answer probes. `ticks_since` says how often the idle clock has ticked in the time up to now.
+    pub fn note_progress(&mut self, now: u32, ticks_since: impl FnOnce(Duration) -> u32) {
         // A socket that cannot be asked has nothing left to move.
         let unacknowledged = syscalls::unacknowledged(&self.socket).unwrap_or(0);
         if mem::replace(&mut self.unacknowledged, unacknowledged) == unacknowledged {
@@ -217,8 +218,7 @@ impl Connection {
             0 => syscalls::since_acknowledgement(&self.socket).unwrap_or(Duration::MAX),
             _ => Duration::ZERO,
         };
-        let ticks = since.as_nanos().div_ceil(tick.as_nanos());
-        self.last_active = now.wrapping_sub(u32::try_from(ticks).unwrap_or(u32::MAX));
+        self.last_active = now.wrapping_sub(ticks_since(since));
     }
 
     /// Reads once, at most so many bytes, into the context's buffer, and says how many; 0 is the end of input. `None` says that

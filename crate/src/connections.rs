@@ -1,13 +1,14 @@
 //! The connections of one I/O thread, in a dense table, and what happens to many of them at once: idle timeouts and the
 //! drain of a stop, a bounded number per turn of the loop.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::connection::{Connection, Cut, Next, TICKS_PER_TIMEOUT};
 use crate::context::Context;
 use crate::faults::FaultTimers;
@@ -28,6 +29,8 @@ pub struct Connections {
     /// turn that takes long, is one tick, and nobody counts as idle only because the thread did not come to them.
     ticks: u32,
     next_tick: Moment,
+    /// When the last ticks were, as many as a timeout has and one more.
+    ticked: VecDeque<Instant>,
     /// The slot at which a sweep goes on.
     sweep: Option<usize>,
 }
@@ -42,6 +45,7 @@ impl Connections {
             tick: idle_timeout / TICKS_PER_TIMEOUT,
             ticks: 0,
             next_tick: Moment::ZERO,
+            ticked: VecDeque::new(),
             sweep: None,
         }
     }
@@ -149,12 +153,18 @@ impl Connections {
         // Unlike a deadline it needs no further wait before it acts: a sweep serves each connection once more before it
         // closes it.
         if !self.tick.is_zero() && self.sweep.is_none() && context.clock.now() >= self.next_tick {
-            self.ticks = self.ticks.wrapping_add(1);
-            self.next_tick = context.clock.next_in_row(self.next_tick, self.tick);
+            self.tick(&context.clock);
             self.sweep = Some(0);
         }
         self.continue_sweep(context);
         self.lingering.run_timers(context);
+    }
+
+    fn tick(&mut self, clock: &Clock) {
+        self.ticks = self.ticks.wrapping_add(1);
+        self.next_tick = clock.next_in_row(self.next_tick, self.tick);
+        self.ticked.push_front(clock.present());
+        self.ticked.truncate(TICKS_PER_TIMEOUT as usize + 1);
     }
 
     /// Drains connections, or closes idle ones, a part in each turn: 15,000 at once would hold up the others for a third
@@ -176,7 +186,13 @@ impl Connections {
             } else if !self.advance(context, slot) {
                 // Nothing has come in that was not served yet. Has the peer read something? Being writable comes as an
                 // event only when a good part of the socket's buffer is free.
-                self.table[slot].note_progress(self.ticks, self.tick);
+                let ticks_since = |age| {
+                    let moment = context.clock.present().checked_sub(age);
+                    let count =
+                        self.ticked.iter().take_while(|tick| moment.is_none_or(|moment| **tick > moment)).count();
+                    u32::try_from(count).unwrap_or(u32::MAX)
+                };
+                self.table[slot].note_progress(self.ticks, ticks_since);
                 if self.table[slot].is_idle(self.ticks) {
                     self.close(context, slot, Reason::Idle);
                 }

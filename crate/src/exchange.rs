@@ -25,6 +25,8 @@ enum Stage {
 pub struct Exchange {
     /// Set up by [`Self::open`].
     pub socket: OwnedFd,
+    /// Kept until it is connected, for the server's side of it.
+    spare: Option<OwnedFd>,
     /// Its own address, which the server sees as the peer's.
     pub address: SocketAddrV4,
     /// The server has taken its connection from the backlog.
@@ -44,7 +46,7 @@ impl Exchange {
     pub fn open(to: SocketAddrV4, length: usize) -> Result<Self> {
         let socket = syscalls::socket()?;
         // The server's side needs a descriptor, too: of two servers near the limit each could wait for that of the other.
-        let _spare = socket.try_clone().map_err(|_| Error::last("accept"))?;
+        let spare = Some(socket.try_clone().map_err(|_| Error::last("accept"))?);
         // Without it the client's port could not be listened on until its TIME_WAIT is over.
         syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
         syscalls::connect(&socket, to)?;
@@ -58,7 +60,7 @@ impl Exchange {
         }
         // What comes back is as long as what is sent.
         let received = Vec::with_capacity(length);
-        Ok(Self { socket, address, is_accepted: false, to, stage, interest: None, written: 0, received })
+        Ok(Self { socket, spare, address, is_accepted: false, to, stage, interest: None, written: 0, received })
     }
 
     /// Whether the handshake is not over.
@@ -120,6 +122,7 @@ impl Exchange {
         if !syscalls::connect(&self.socket, self.to)? {
             return Ok(false);
         }
+        self.spare = None;
         self.stage = Stage::Writing;
         self.write_and_read(data, buffer)
     }

@@ -157,11 +157,9 @@ impl Fault {
     /// The most bytes that one write takes.
     pub fn piece(&self) -> usize {
         let Faults { chunk, rate, .. } = self.faults;
-        match (chunk, rate) {
-            (0, 0) => usize::MAX,
-            (0, rate) => usize::try_from(rate / SLICES_PER_SECOND).unwrap_or(usize::MAX).max(1),
-            (chunk, _) => chunk,
-        }
+        let slice = usize::try_from(rate / SLICES_PER_SECOND).unwrap_or(usize::MAX).max(1);
+        let limits = [(chunk > 0).then_some(chunk), (rate > 0).then_some(slice)];
+        limits.into_iter().flatten().min().unwrap_or(usize::MAX)
     }
 
     /// Counts what was written, and says when the next write is due.

@@ -4,12 +4,13 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use echo_node::server::Report;
 use echo_node::shared::Config;
-use support::{DEFAULTS, echo, noise, start, wait_until, write_until_blocked};
+use support::{DEFAULTS, echo, noise, start, start_stalling, wait_until, write_until_blocked};
 
 const AMPLE: Duration = Duration::from_secs(60);
 
@@ -192,8 +193,31 @@ fn a_client_that_reads_nothing_is_idle() {
 }
 
 #[test]
+fn a_stall_is_hardly_any_idleness_for_a_client_that_has_just_read() {
+    let idle_timeout = Duration::from_secs(1);
+    let (running, go_on) = start_stalling(&Config { idle_timeout, ..DEFAULTS });
+    let mut stream = running.connect();
+    let message = noise(1 << 20);
+    stream.write_all(&message).unwrap();
+    thread::sleep(idle_timeout * 8 / 5);
+    stream.read_exact(&mut vec![0; message.len()]).unwrap();
+    running.stall();
+    thread::sleep(idle_timeout * 3 / 2);
+    drop(go_on);
+    thread::sleep(idle_timeout / 10);
+    stream.write_all(b"!").unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 1, "it was closed as idle");
+}
+
+#[test]
 fn large_sends_are_not_idle_however_short_the_time() {
-    let running = start(&Config { idle_timeout: Duration::from_millis(2), ..DEFAULTS });
+    for threads in [1, 4] {
+        large_sends_are_not_idle(threads.try_into().unwrap());
+    }
+}
+
+fn large_sends_are_not_idle(threads: NonZeroUsize) {
+    let running = start(&Config { idle_timeout: Duration::from_millis(2), threads, ..DEFAULTS });
     for id in 0..64 {
         assert!(running.server.send(id, noise(4 << 20), AMPLE));
     }

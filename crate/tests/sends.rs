@@ -4,13 +4,14 @@ mod support;
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use echo_node::context::Context;
 use echo_node::error::{Error, Result};
+use echo_node::listener::listen;
 use echo_node::poller::Source;
 use echo_node::sends::{Outgoing, Sends, Settled};
 use echo_node::server::Report;
@@ -115,6 +116,33 @@ fn a_refused_connection_is_an_error_of_connect() {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let settled = exchange(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), b"anyone?");
     assert_eq!(settled.result, Err(Error { errno: libc::ECONNREFUSED, syscall: "connect" }));
+}
+
+#[test]
+fn a_send_that_found_the_backlog_full_holds_up_no_other() {
+    let (listener, to) = listen(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), 1).unwrap();
+    // listen(2) lets one more wait.
+    let waiting = [(); 2].map(|()| TcpStream::connect(to).unwrap());
+    let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
+    let mut sends = Sends::new(Duration::ZERO);
+    for id in 0..2 {
+        sends.push(Outgoing { id, to, data: vec![1], timeout: AMPLE, deadline: AMPLE });
+        assert!(sends.start_next(&mut context));
+        assert!(!sends.is_any_in_backlog(), "it has found no room");
+        assert!(sends.need_listener());
+    }
+    let listener = TcpListener::from(listener);
+    for _ in &waiting {
+        listener.accept().unwrap();
+    }
+    // The kernel tries again after a second.
+    while !sends.is_any_in_backlog() {
+        for index in 0..context.poller.wait(Some(AMPLE)).unwrap() {
+            let Source::Exchange(slot) = context.poller.source(index) else { panic!("there are only sends") };
+            sends.advance(&mut context, slot);
+        }
+    }
+    assert!(sends.settled.is_empty());
 }
 
 /// Carries one send out without a server of ours.
