@@ -158,15 +158,19 @@ test('a signal without a reason that can be read aborts the send all the same', 
 })
 
 test.serial('fake timers that a test installs do not matter', async (t) => {
-  const { setInterval, clearInterval } = globalThis
-  Object.assign(globalThis, { setInterval: fail, clearInterval: fail })
+  const { setInterval, clearInterval, setTimeout, clearTimeout } = globalThis
+  Object.assign(globalThis, { setInterval: fail, clearInterval: fail, setTimeout: fail, clearTimeout: fail })
+  const now = performance.now.bind(performance)
+  performance.now = fail
   try {
     const server = new EchoServer()
-    server.start()
+    const port = server.start()
     t.is((await server.send('hello')).echoed, 'hello')
+    t.is((await server.send('hello', { host: 'localhost', port })).echoed, 'hello')
     await server.stop()
   } finally {
-    Object.assign(globalThis, { setInterval, clearInterval })
+    performance.now = now
+    Object.assign(globalThis, { setInterval, clearInterval, setTimeout, clearTimeout })
   }
 })
 

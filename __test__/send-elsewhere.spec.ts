@@ -143,6 +143,24 @@ needing('unshare')('the time of a send begins before its name is resolved', asyn
   t.is(await child.end(), 0)
 })
 
+// In a network of its own, with ten client ports that stay taken for a minute, as for another machine.
+const FEW_PORTS = [
+  'ip link set lo up',
+  'echo 50000 50009 >/proc/sys/net/ipv4/ip_local_port_range',
+  'echo 0 >/proc/sys/net/ipv4/tcp_tw_reuse',
+  'exec "$@"',
+].join(' && ')
+
+needing('ip')('a server for which all client ports are taken keeps nobody from another one', async (t) => {
+  const network = ['unshare', '--map-root-user', '--net', 'sh', '-c', FEW_PORTS, 'sh']
+  const child = new Child([...network, ...typescript('__test__/support/ports-child.ts')])
+  const { first, last, other } = await child.json<Record<string, unknown>>()
+  t.is(first, 10)
+  t.deepEqual(last, { code: 'EADDRNOTAVAIL', syscall: 'connect' })
+  t.deepEqual(other, { echoed: 'x', bytes: 1 })
+  t.is(await child.end(), 0)
+})
+
 test('a server that ends the connection at once is no failure', async (t) => {
   const server = createServer({ allowHalfOpen: true }, (socket) => socket.end('bye').resume())
   server.listen(0, '127.0.0.1')

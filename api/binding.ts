@@ -19,8 +19,8 @@ interface LoadFailure {
 /** Bundlers put this file elsewhere, or leave nothing of its name. */
 const isBundled = typeof __filename === 'undefined' || !__filename.endsWith(join('dist', 'api', 'binding.js'))
 
-/** Starts a server, or a client. */
-export const { start: startNative, startClient } = load()
+/** Starts a server or a client, or ends the process. */
+export const { start: startNative, startClient, exit: exitNative } = load()
 
 function load(): typeof Binding {
   const failures: LoadFailure[] = []

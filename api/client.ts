@@ -7,7 +7,7 @@ import { constants } from 'node:os'
 import { startClient, type NativeClient } from './binding.ts'
 import { codedError, systemError, type Address } from './errors.ts'
 import { payload } from './options.ts'
-import { clearInterval, clearTimeout, Sends, setInterval, setTimeout } from './sends.ts'
+import { clearInterval, clearTimeout, now, Sends, setInterval, setTimeout } from './sends.ts'
 
 /** How long its thread stays without sends, in milliseconds. */
 const IDLE = 5000
@@ -40,7 +40,7 @@ export function send(
 
 /** Its time begins now. When the name is resolved, `to` and the errors say the address. */
 function resolveAndSend(id: number, to: Address, bytes: Buffer, timeout: number): void {
-  const end = performance.now() + timeout
+  const end = now() + timeout
   const late = { errno: -constants.errno.ETIMEDOUT, syscall: 'getaddrinfo' }
   const deadline = setTimeout(() => sends.reject(id, systemError(late, to)), Math.min(timeout, LATEST))
   lookup(to.host, { family: 4 }, (error, ip) => {
@@ -48,7 +48,7 @@ function resolveAndSend(id: number, to: Address, bytes: Buffer, timeout: number)
     if (!sends.has(id)) return
     if (error) return sends.reject(id, error)
     to.host = ip
-    client!.send(id, ip, to.port, bytes, Math.max(1, Math.ceil(end - performance.now())))
+    client!.send(id, ip, to.port, bytes, Math.max(1, Math.ceil(end - now())))
   })
 }
 

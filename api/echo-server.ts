@@ -160,9 +160,10 @@ export class EchoServer extends EventEmitter<ServerEvents> {
    * With the options `host` and `port` it sends to any other server. Its own direction is then shut down when as much as was
    * sent is back, at the latest half a second or a quarter of `timeout` after it was written, and reading ends when 16 MiB more than that have come.
    *
-   * At most 64 sends are on the wire at once, and 64 to other servers; further ones wait. A client port can be used again one
-   * second after its connection was closed. This limits sends to about 14,000 per second; above that they wait for a port. A
-   * send resolves after the server has closed its side, so {@link stats} then counts it completely.
+   * At most 64 sends are on the wire at once, and 64 to other servers; further ones wait. On this machine a client port can be
+   * used again one second after its connection was closed. This limits sends to about 14,000 per second; above that they wait
+   * for a port. For another machine it is a minute: 470 per second. A send resolves after the server has closed its side, so
+   * {@link stats} then counts it completely.
    *
    * @param data a string, sent as UTF-8, or bytes, which are copied at once. May be empty.
    * @returns what came back. A server at its `maxConnections` rejects a send like any client: the promise resolves with

@@ -8,6 +8,7 @@ import { abortError, systemError, type Address, type SystemError } from './error
 // Not the global ones: those of jsdom are no objects. Taken when this module is loaded: fake timers of a test, installed
 // later, would never clear what a real one has set.
 export const { setInterval, clearInterval, setTimeout, clearTimeout } = timers
+export const now = performance.now.bind(performance)
 
 interface Pending {
   to: Address

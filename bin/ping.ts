@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 
+import { exitNative } from '../api/binding.ts'
 import { send } from '../index.ts'
 import { duration, inRange, number, UsageError, type PingArguments } from './arguments.ts'
 import { PingResults } from './ping-results.ts'
-import { onReaderGone, onStopSignal } from './process.ts'
+import { leaveBy, onReaderGone, onStopSignal } from './process.ts'
 import { runRound, type Target } from './round.ts'
 
 const MAX_PORT = 65_535
@@ -34,8 +35,6 @@ export async function ping(targetText: string, args: PingArguments): Promise<voi
   }
   onStopSignal(end)
   onReaderGone(end)
-  // Within the time-out glibc tries twice; otherwise its thread could hold up the end of the process: resolv.conf(5).
-  process.env['RES_OPTIONS'] ??= `timeout:${Math.ceil(timeout / 3000)} attempts:2`
   // Loads what a send needs: the first round is not to take longer for it.
   await send('', { port: target.port, signal: AbortSignal.abort() }).catch(() => {})
   const results = new PingResults(target, size, args.json === true)
@@ -43,8 +42,11 @@ export async function ping(targetText: string, args: PingArguments): Promise<voi
     const next = performance.now() + interval
     results.add(seq, await runRound(target, randomBytes(size), timeout, cut.signal))
     // Rejects when it is aborted.
-    if (seq < count) await delay(next - performance.now(), undefined, { signal: stop.signal }).catch(() => {})
+    const pause = Math.max(0, next - performance.now())
+    if (seq < count) await delay(pause, undefined, { signal: stop.signal }).catch(() => {})
   }
+  // Node.js would wait for a lookup of a name that is not over.
+  leaveBy((code = 0) => exitNative(code))
   process.exitCode = results.end() ? 0 : 1
 }
 

@@ -101,12 +101,20 @@ async function written(stream: Writable): Promise<void> {
   if (stream.writableLength > 0) await new Promise((resolve) => stream.write('', resolve))
 }
 
+/** How the process ends when all is written. */
+let leave: (code?: number) => void = process.exit
+
+/** Lets the process end in another way. */
+export function leaveBy(other: typeof leave): void {
+  leave = other
+}
+
 /** Ends the process. */
-export function exitNow(code = process.exitCode): never {
+export function exitNow(code = Number(process.exitCode ?? 0)): never {
   // Node.js restores the settings of its terminals when it exits, and aborts if a terminal is gone. There is nothing to
   // restore, and those that are closed it passes over.
   for (const descriptor of [0, 1, 2]) if (fstatSync(descriptor).isCharacterDevice()) closeSync(descriptor)
-  return process.exit(code)
+  return leave(code) as never
 }
 
 /** Calls back when the reader of stdout is gone. */

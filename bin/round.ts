@@ -68,12 +68,16 @@ export async function runRound(target: Target, data: Buffer, timeout: number, si
 
 async function resolve(host: string, timeout: number, signal: AbortSignal): Promise<string> {
   if (isIPv4(host)) return host
-  const late = Object.assign(new Error(`getaddrinfo ETIMEDOUT ${host}`), { code: 'ETIMEDOUT', syscall: 'getaddrinfo' })
   const over = new AbortController()
-  const deadline = delay(timeout, undefined, { signal: AbortSignal.any([signal, over.signal]) })
+  // Not by `AbortSignal.any`: what it makes is kept for as long as the signals live.
+  const abort = (): void => over.abort()
+  signal.addEventListener('abort', abort)
+  const late = Object.assign(new Error(`getaddrinfo ETIMEDOUT ${host}`), { code: 'ETIMEDOUT', syscall: 'getaddrinfo' })
+  const deadline = delay(timeout, undefined, { signal: over.signal }).then(() => Promise.reject(late))
   try {
-    return (await Promise.race([lookup(host, { family: 4 }), deadline.then(() => Promise.reject(late))])).address
+    return (await Promise.race([lookup(host, { family: 4 }), deadline])).address
   } finally {
+    signal.removeEventListener('abort', abort)
     over.abort()
   }
 }

@@ -17,10 +17,6 @@ use crate::shared::{Config, Shared};
 /// The name of its thread.
 const THREAD_NAME: &str = "echo-client";
 
-/// How long a server may take at most for its echo until our side is ended. Some, as `ncat --exec`, give up what they have not yet
-/// written when their client ends its side; others write nothing before.
-const PATIENCE: Duration = Duration::from_millis(500);
-
 /// An event loop with nobody to serve.
 const CONFIG: Config = Config {
     address: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
@@ -46,7 +42,7 @@ impl Client {
         let shared = Arc::new(Shared::new(CONFIG));
         let context = Context::new(&shared, 0)?;
         let (mailbox, inbox) = mailbox(&context.poller)?;
-        let event_loop = EventLoop::new(context, inbox, Sends::new(PATIENCE), None);
+        let event_loop = EventLoop::new(context, inbox, Sends::new(false), None);
         let thread = spawn(THREAD_NAME.into(), move || {
             run(event_loop, &shared, &on_report);
             on_report(Report::Ended(shared.panic.get().cloned()));

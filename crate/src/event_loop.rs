@@ -170,7 +170,7 @@ impl EventLoop {
             match message {
                 Message::Send(id, to, data, timeout) => {
                     let deadline = self.context.clock.deadline(Instant::now(), timeout);
-                    self.sends.push(Outgoing { id, to, data, timeout, deadline });
+                    self.sends.push(Outgoing { id, to, data, timeout, deadline, blocked_by: None });
                 }
                 Message::Cancel(id) => self.sends.give_up(&self.context, id, libc::ECANCELED),
                 Message::Adopt(connection) => self.connections.adopt(&mut self.context, connection),

@@ -36,17 +36,19 @@ pub struct Exchange {
     /// What the poller waits for on its behalf; nothing before it is registered.
     pub interest: Option<Interest>,
     written: usize,
+    /// Why it has failed, if it has: what came back before is read first.
+    failure: Option<Error>,
     /// What has come back.
     pub received: Vec<u8>,
 }
 
 impl Exchange {
-    /// Opens a socket and starts to connect, for so many bytes. Fails as socket(2), setsockopt(2), connect(2) and
-    /// getsockname(2) do.
-    pub fn open(to: SocketAddrV4, length: usize) -> Result<Self> {
+    /// Opens a socket and starts to connect, for so many bytes. `needs_spare` if the server is in this process. Fails as
+    /// socket(2), setsockopt(2), connect(2) and getsockname(2) do.
+    pub fn open(to: SocketAddrV4, length: usize, needs_spare: bool) -> Result<Self> {
         let socket = syscalls::socket()?;
         // The server's side needs a descriptor, too: of two servers near the limit each could wait for that of the other.
-        let spare = Some(socket.try_clone().map_err(|_| Error::last("accept"))?);
+        let spare = needs_spare.then(|| socket.try_clone().map_err(|_| Error::last("accept"))).transpose()?;
         // Without it the client's port could not be listened on until its TIME_WAIT is over.
         syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
         syscalls::connect(&socket, to)?;
@@ -60,7 +62,18 @@ impl Exchange {
         }
         // What comes back is as long as what is sent.
         let received = Vec::with_capacity(length);
-        Ok(Self { socket, spare, address, is_accepted: false, to, stage, interest: None, written: 0, received })
+        Ok(Self {
+            socket,
+            spare,
+            address,
+            is_accepted: false,
+            to,
+            stage,
+            interest: None,
+            written: 0,
+            failure: None,
+            received,
+        })
     }
 
     /// Whether the handshake is not over.
@@ -132,8 +145,10 @@ impl Exchange {
     fn write_and_read(&mut self, data: &[u8], buffer: &mut [u8]) -> Result<bool> {
         match syscalls::write(&self.socket, &data[self.written..]) {
             Err(error) if error.would_block() => {}
-            // The server has ended the connection, and takes no more. What it wrote before is still to be read.
-            Err(Error { errno: libc::EPIPE, .. }) => {
+            // The server takes no more, because it has ended the connection (EPIPE) or lost it. What it wrote before is still
+            // to be read.
+            Err(error @ Error { errno: libc::EPIPE | libc::ECONNRESET, .. }) => {
+                self.failure = (error.errno != libc::EPIPE).then_some(error);
                 self.stage = Stage::Reading;
                 return self.read(data, buffer);
             }
@@ -155,6 +170,9 @@ impl Exchange {
             self.abort();
             return Ok(true);
         }
-        if read > 0 && self.received.len() == data.len() { self.read(data, buffer) } else { Ok(read == 0) }
+        if read == 0 {
+            return self.failure.map_or(Ok(true), Err);
+        }
+        if self.received.len() == data.len() { self.read(data, buffer) } else { Ok(false) }
     }
 }

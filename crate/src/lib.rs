@@ -209,6 +209,13 @@ pub fn start_client(on_report: Function<NativeReport, ()>) -> napi::Result<Eithe
     Ok(started.map_or_else(|error| Either::B(error.into()), |client| Either::A(NativeClient { client: Some(client) })))
 }
 
+/// Ends the process without waiting for any of its threads. Node.js's own way waits for those that resolve names, which
+/// nothing can interrupt.
+#[napi]
+pub fn exit(code: i32) {
+    syscalls::exit(code);
+}
+
 /// Calls a function on the thread of its environment, and does not keep the process alive.
 fn to_javascript(on_report: &Function<NativeReport, ()>) -> napi::Result<impl Fn(Report) + Send + Sync + 'static> {
     let on_report = on_report

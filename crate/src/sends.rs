@@ -15,9 +15,13 @@ use crate::poller::Source;
 /// How many sends are on the wire at once. More is no faster: 13,900 per second at 8, 13,200 at 512.
 pub const MAX_IN_FLIGHT: usize = 64;
 
-/// How long to wait when all client ports are taken (`EADDRNOTAVAIL`; a closed one is reusable after a second), or all
-/// descriptors: other sends give theirs back.
+/// How long to wait when all client ports are taken (`EADDRNOTAVAIL`; on this machine a closed one is reusable after a second,
+/// for other machines after a minute), or all descriptors: other sends give theirs back.
 const RETRY: Duration = Duration::from_millis(10);
+
+/// How long a server elsewhere may take at most for its echo until our side is ended. Some, as `ncat --exec`, give up what they
+/// have not yet written when their client ends its side; others write nothing before.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a caller wants sent.
 pub struct Outgoing {
@@ -31,6 +35,8 @@ pub struct Outgoing {
     pub timeout: Duration,
     /// When that is over, on the clock of the thread.
     pub deadline: Moment,
+    /// Why it could not begin yet.
+    pub blocked_by: Option<Error>,
 }
 
 /// A send that is over.
@@ -38,7 +44,8 @@ pub struct Outgoing {
 pub struct Settled {
     /// The id it was given.
     pub id: u64,
-    /// What came back, or why nothing did: `ETIMEDOUT` past its deadline, `ECANCELED` when it was cancelled.
+    /// What came back, or why nothing did: `ETIMEDOUT` past its deadline, `ECANCELED` when it was cancelled. A client without
+    /// ports or descriptors says so at the deadline.
     pub result: Result<Vec<u8>>,
     /// What had come back when it failed.
     pub partial: Vec<u8>,
@@ -46,31 +53,31 @@ pub struct Settled {
 
 /// The sends of one I/O thread.
 pub struct Sends {
-    /// How long our side of a connection stays open at most when all is written, unless as much is back before.
-    patience: Duration,
-    /// The sends that have written all, and when their patience ends.
+    /// They go to the server of this thread.
+    is_own: bool,
+    /// The sends that have written all, and when our side of their connections is ended at the latest.
     written: BTreeSet<(Moment, u64)>,
     /// By id: ids grow, so the oldest is first, and any is found when it is given up.
     queued: BTreeMap<u64, Outgoing>,
     in_flight: Slab<(Outgoing, Exchange)>,
     deadlines: BTreeSet<(Moment, u64)>,
-    /// There was no client port or no descriptor: no new attempt before this moment.
-    paused_until: Option<Moment>,
+    /// There was no client port for this destination, or no descriptor for any: no new attempt before this moment.
+    paused: BTreeMap<Option<SocketAddrV4>, Moment>,
     /// The sends that are over, each once, for the event loop to take.
     pub settled: Vec<Settled>,
 }
 
 impl Sends {
-    /// None yet. All connections are ended on our side when as much as was written is back, or when `patience` or a quarter
-    /// of the send's time has passed since.
-    pub fn new(patience: Duration) -> Self {
+    /// None yet. To the server of this thread our side is ended as soon as all is written; elsewhere when as much is back, or
+    /// when half a second or a quarter of the send's time has passed.
+    pub fn new(is_own: bool) -> Self {
         Self {
-            patience,
+            is_own,
             written: BTreeSet::new(),
             queued: BTreeMap::new(),
             in_flight: Slab::new(),
             deadlines: BTreeSet::new(),
-            paused_until: None,
+            paused: BTreeMap::new(),
             settled: Vec::new(),
         }
     }
@@ -83,11 +90,14 @@ impl Sends {
 
     /// Puts the next send on the wire; false if none is queued or none may start now.
     pub fn start_next(&mut self, context: &mut Context) -> bool {
-        if self.paused_until.is_some() || self.in_flight.len() >= MAX_IN_FLIGHT {
+        if self.paused.contains_key(&None) || self.in_flight.len() >= MAX_IN_FLIGHT {
             return false;
         }
-        let Some((_, outgoing)) = self.queued.pop_first() else { return false };
-        match Exchange::open(outgoing.to, outgoing.data.len()) {
+        let next = self.queued.values().find(|outgoing| !self.paused.contains_key(&Some(outgoing.to)));
+        let Some(outgoing) = next.map(|outgoing| outgoing.id).and_then(|id| self.queued.remove(&id)) else {
+            return false;
+        };
+        match Exchange::open(outgoing.to, outgoing.data.len(), self.is_own) {
             Ok(exchange) => {
                 let slot = self.in_flight.insert((outgoing, exchange));
                 self.advance(context, slot);
@@ -97,13 +107,15 @@ impl Sends {
         true
     }
 
-    fn retry_or_fail(&mut self, context: &Context, error: Error, outgoing: Outgoing) {
-        if matches!(error.errno, libc::EADDRNOTAVAIL | libc::EMFILE | libc::ENFILE) {
-            self.queued.insert(outgoing.id, outgoing);
-            self.paused_until = Some(context.clock.after(RETRY));
-        } else {
-            self.settle(&outgoing, Err(error), Vec::new());
-        }
+    fn retry_or_fail(&mut self, context: &Context, error: Error, mut outgoing: Outgoing) {
+        let blocked = match error.errno {
+            libc::EADDRNOTAVAIL => Some(outgoing.to).filter(|_| !self.is_own),
+            libc::EMFILE | libc::ENFILE => None,
+            _ => return self.settle(&outgoing, Err(error), Vec::new()),
+        };
+        self.paused.insert(blocked, context.clock.after(RETRY));
+        outgoing.blocked_by = Some(error);
+        self.queued.insert(outgoing.id, outgoing);
     }
 
     /// Does for a send on the wire what can be done now.
@@ -124,11 +136,11 @@ impl Sends {
 
     fn wait_for_echo(&mut self, context: &Context, slot: usize, was_written: bool) {
         let (outgoing, exchange) = &self.in_flight[slot];
-        if self.patience.is_zero() || exchange.received.len() >= outgoing.data.len() {
+        if self.is_own || exchange.received.len() >= outgoing.data.len() {
             self.half_close(context, slot);
         } else {
             if !was_written {
-                let patience = self.patience.min(outgoing.timeout / 4);
+                let patience = PATIENCE.min(outgoing.timeout / 4);
                 self.written.insert((context.clock.deadline(Instant::now(), patience), outgoing.id));
             }
             self.wait_for_event(context, slot);
@@ -162,9 +174,9 @@ impl Sends {
         }
     }
 
-    /// Gives up the sends whose deadline has passed, and ends patience and a pause that are over.
+    /// Gives up the sends whose deadline has passed, and ends patience and pauses that are over.
     pub fn run_timers(&mut self, context: &mut Context) {
-        self.paused_until = self.paused_until.filter(|until| !context.clock.has_passed(*until));
+        self.paused.retain(|_, until| !context.clock.has_passed(*until));
         while let Some(&(end, id)) = self.written.first()
             && context.clock.has_passed(end)
         {
@@ -189,7 +201,7 @@ impl Sends {
     pub fn next_timer(&self, clock: &Clock) -> Option<Moment> {
         let deadline = self.deadlines.first().map(|(deadline, _)| clock.toward(*deadline));
         let patience = self.written.first().map(|(end, _)| clock.toward(*end));
-        deadline.into_iter().chain(patience).chain(self.paused_until).min()
+        deadline.into_iter().chain(patience).chain(self.paused.values().copied()).min()
     }
 
     /// Whether every send is over.
@@ -217,7 +229,8 @@ impl Sends {
     /// Ends a send before its time, if it is not over, with the system call it was waiting in.
     pub fn give_up(&mut self, context: &Context, id: u64, errno: i32) {
         if let Some(outgoing) = self.queued.remove(&id) {
-            self.settle(&outgoing, Err(Error { errno, syscall: "connect" }), Vec::new());
+            let blocked_by = outgoing.blocked_by.filter(|_| !self.is_own && errno == libc::ETIMEDOUT);
+            self.settle(&outgoing, Err(blocked_by.unwrap_or(Error { errno, syscall: "connect" })), Vec::new());
         } else if let Some(slot) = self.slot(id) {
             let (_, exchange) = &self.in_flight[slot];
             exchange.abort();

@@ -68,7 +68,7 @@ impl Server {
         let others = Others::start(&shared, &mailbox, &on_report)?;
         let mailboxes: Vec<_> = [&mailbox].into_iter().chain(&others.mailboxes).cloned().collect();
         let acceptor = Acceptor::new(listener, config.backlog, mailboxes.clone());
-        let event_loop = EventLoop::new(context, inbox, Sends::new(Duration::ZERO), Some(acceptor));
+        let event_loop = EventLoop::new(context, inbox, Sends::new(true), Some(acceptor));
         let known = Arc::clone(&shared);
         let thread = spawn(THREAD_NAME.into(), move || run_first(event_loop, others, &known, &*on_report))?;
         Ok(Self { address, shared, mailboxes, thread: Some(thread) })
@@ -169,7 +169,7 @@ impl Others {
             let context = Context::new(shared, number)?;
             let (mailbox, inbox) = mailbox(&context.poller)?;
             others.mailboxes.push(mailbox);
-            let event_loop = EventLoop::new(context, inbox, Sends::new(Duration::ZERO), None);
+            let event_loop = EventLoop::new(context, inbox, Sends::new(true), None);
             let (shared, first, on_report) = (Arc::clone(shared), first.clone(), Arc::clone(on_report));
             let body = move || run_other(event_loop, &shared, &first, &*on_report);
             others.threads.push(spawn(format!("{THREAD_NAME}-{number}"), body)?);

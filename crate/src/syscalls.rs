@@ -204,6 +204,12 @@ pub fn epoll_wait(epoll: impl AsFd, events: &mut [libc::epoll_event], timeout: c
     check("epoll_wait", unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), room, timeout) })
 }
 
+/// Ends the process at once: `_exit(2)`.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: takes no pointer, and nothing of the process runs after it.
+    unsafe { libc::_exit(code) }
+}
+
 /// Runs `body` with every signal blocked on the calling thread: `pthread_sigmask(3)`.
 ///
 /// A thread that is spawned meanwhile inherits the mask, so no signal of the process is ever delivered to it.

@@ -141,6 +141,23 @@ fn what_came_back_before_a_failure_is_told() {
 }
 
 #[test]
+fn what_came_back_before_a_reset_that_meets_a_write_is_told() {
+    for _ in 0..20 {
+        let (address, server) = serving(|mut stream| {
+            stream.write_all(b"a banner").unwrap();
+            // Closed with unread input: that is a reset.
+            stream.read_exact(&mut [0; 100_000]).unwrap();
+        });
+        let (client, reports) = client();
+        client.send(1, address, vec![0; 64 << 20], AMPLE);
+        let Settled { result, partial, .. } = settled(&reports).remove(0);
+        assert_eq!(result.unwrap_err().errno, libc::ECONNRESET);
+        assert_eq!(partial, b"a banner");
+        server.join().unwrap();
+    }
+}
+
+#[test]
 fn a_client_that_is_dropped_gives_up_its_sends() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port());

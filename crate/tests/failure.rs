@@ -45,7 +45,7 @@ fn sends_that_the_panic_of_another_thread_ends_are_not_called_cancelled() {
     let context = Context::new(&shared, 0).unwrap();
     let (mailbox, inbox) = mailbox(&context.poller).unwrap();
     let nowhere = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
-    let mut event_loop = EventLoop::new(context, inbox, Sends::new(Duration::ZERO), None);
+    let mut event_loop = EventLoop::new(context, inbox, Sends::new(true), None);
     assert!(mailbox.post(Message::Send(1, nowhere, Vec::new(), Duration::MAX)));
     assert!(mailbox.post(Message::Stop(Duration::ZERO)));
     shared.panic.set("out of order".into()).unwrap();

@@ -124,9 +124,9 @@ fn a_send_that_found_the_backlog_full_holds_up_no_other() {
     // listen(2) lets one more wait.
     let waiting = [(); 2].map(|()| TcpStream::connect(to).unwrap());
     let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
-    let mut sends = Sends::new(Duration::ZERO);
+    let mut sends = Sends::new(true);
     for id in 0..2 {
-        sends.push(Outgoing { id, to, data: vec![1], timeout: AMPLE, deadline: AMPLE });
+        sends.push(Outgoing { id, to, data: vec![1], timeout: AMPLE, deadline: AMPLE, blocked_by: None });
         assert!(sends.start_next(&mut context));
         assert!(!sends.is_any_in_backlog(), "it has found no room");
         assert!(sends.need_listener());
@@ -148,8 +148,8 @@ fn a_send_that_found_the_backlog_full_holds_up_no_other() {
 /// Carries one send out without a server of ours.
 fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
     let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
-    let mut sends = Sends::new(Duration::ZERO);
-    sends.push(Outgoing { id: 1, to, data: data.into(), timeout: AMPLE, deadline: AMPLE });
+    let mut sends = Sends::new(true);
+    sends.push(Outgoing { id: 1, to, data: data.into(), timeout: AMPLE, deadline: AMPLE, blocked_by: None });
     sends.start_next(&mut context);
     loop {
         if let Some(settled) = sends.settled.pop() {
