@@ -89,16 +89,21 @@ test('every round is echoed: a line for each, a summary, exit code 0', async (t)
 test('--json prints an object for each round, and one at the end', async (t) => {
   const port = echoing(t)
   const { code, round, summary } = await pingOnce(port, ['--size', '100000'])
-  t.like(round, { event: 'echo', seq: 1, remoteAddress: '127.0.0.1', bytes: 100_000 })
+  t.like(round, { event: 'echo', seq: 1, remoteAddress: '127.0.0.1', size: 100_000, bytes: 100_000 })
   const { duration } = round as unknown as { duration: number }
   t.true(duration > 0)
   const { min, median, p99, max, ...counts } = summary as unknown as Record<string, number>
   t.deepEqual(counts, { event: 'summary', sent: 1, echoed: 1, lost: 0 } as object)
-  // With one round they are all the same, to a thousandth.
-  for (const figure of [min!, median!, p99!, max!]) {
-    t.true(Math.abs(figure - duration) <= duration / 500 + 0.002, `${figure}`)
-  }
+  t.deepEqual([min, median, p99, max], Array(4).fill(duration))
   t.is(code, 0)
+})
+
+test('our side stays open for a server that is late', async (t) => {
+  // As a proxy does that has its own limit for a connection whose client has ended.
+  const port = await serving(t, (socket) => {
+    socket.on('end', () => socket.destroy()).on('data', (data) => setTimeout(() => socket.write(data), 1000))
+  })
+  t.like(await pingOnce(port), { code: 0, round: { event: 'echo' } })
 })
 
 test('the sizes 0 and 1 MiB', async (t) => {
@@ -159,6 +164,9 @@ test('RESET: at once, and after a part', async (t) => {
   await loses(t, echoing(t, { resetAfter: 10 }), { word: 'RESET', syscall: 'read', bytes: 10 })
 })
 
+/** For servers that answer at the end of what they read: `ping` ends its side late. */
+const QUICK = ['--timeout', '1s']
+
 test('MISMATCH: something else, half, double, nothing, and without end', async (t) => {
   const flipped = await serving(t, (socket) =>
     whole(socket, (data) => {
@@ -166,13 +174,13 @@ test('MISMATCH: something else, half, double, nothing, and without end', async (
       socket.end(data)
     }),
   )
-  await loses(t, flipped, { word: 'MISMATCH', offset: 5, bytes: 64 })
+  await loses(t, flipped, { word: 'MISMATCH', offset: 5, bytes: 64 }, QUICK)
   const half = await serving(t, (socket) => whole(socket, (data) => socket.end(data.subarray(0, 32))))
-  await loses(t, half, { word: 'MISMATCH', offset: 32, bytes: 32 })
+  await loses(t, half, { word: 'MISMATCH', offset: 32, bytes: 32 }, QUICK)
   const double = await serving(t, (socket) => whole(socket, (data) => socket.end(Buffer.concat([data, data]))))
-  await loses(t, double, { word: 'MISMATCH', offset: 64, bytes: 128 })
+  await loses(t, double, { word: 'MISMATCH', offset: 64, bytes: 128 }, QUICK)
   const nothing = await serving(t, (socket) => whole(socket, () => socket.end()))
-  await loses(t, nothing, { word: 'MISMATCH', offset: 0, bytes: 0 })
+  await loses(t, nothing, { word: 'MISMATCH', offset: 0, bytes: 0 }, QUICK)
   // Enough for more than what is taken, and for what the kernel holds.
   const flood = await serving(t, (socket) => socket.write(Buffer.alloc(64 << 20)))
   const { code, round } = await pingOnce(flood, ['--size', '1000'])

@@ -8,7 +8,14 @@ import type * as Binding from '../binding/index.d.cts'
 import { codedError } from './errors.ts'
 import { nodeTooOld } from './node-version.ts'
 
-export type { NativeClient, NativeFaults, NativeOutcome, NativeReport, NativeServer } from '../binding/index.d.cts'
+export type {
+  NativeClient,
+  NativeFaults,
+  NativeOutcome,
+  NativeReport,
+  NativeServer,
+  NativeTimes,
+} from '../binding/index.d.cts'
 
 /** What Node.js threw. In jest it is no instance of this realm's `Error`. */
 interface LoadFailure {

@@ -4,7 +4,7 @@ import { lookup } from 'node:dns'
 import { isIPv4 } from 'node:net'
 import { constants } from 'node:os'
 
-import { startClient, type NativeClient } from './binding.ts'
+import { startClient, type NativeClient, type NativeTimes } from './binding.ts'
 import { codedError, systemError, type Address } from './errors.ts'
 import { payload } from './options.ts'
 import { clearInterval, clearTimeout, now, Sends, setInterval, setTimeout } from './sends.ts'
@@ -24,22 +24,22 @@ let timer: NodeJS.Timeout | undefined
 export function send(
   data: unknown,
   { host, port }: Address,
-  timeout: number,
+  times: NativeTimes,
   signal: AbortSignal | undefined,
 ): Promise<Buffer> {
   const to = { host, port }
   const begin = (id: number): Address => {
     const bytes = payload(data)
     client ??= start(to)
-    if (isIPv4(host)) client.send(id, host, port, bytes, timeout)
-    else resolveAndSend(id, to, Buffer.from(bytes), timeout)
+    if (isIPv4(host)) client.send(id, host, port, bytes, times)
+    else resolveAndSend(id, to, Buffer.from(bytes), times)
     return to
   }
   return sends.carryOut(signal, begin, (id) => client?.cancel(id))
 }
 
 /** Its time begins now. When the name is resolved, `to` and the errors say the address. */
-function resolveAndSend(id: number, to: Address, bytes: Buffer, timeout: number): void {
+function resolveAndSend(id: number, to: Address, bytes: Buffer, { timeout, halfCloseAfter }: NativeTimes): void {
   const end = now() + timeout
   const late = { errno: -constants.errno.ETIMEDOUT, syscall: 'getaddrinfo' }
   const deadline = setTimeout(() => sends.reject(id, systemError(late, to)), Math.min(timeout, LATEST))
@@ -48,7 +48,8 @@ function resolveAndSend(id: number, to: Address, bytes: Buffer, timeout: number)
     if (!sends.has(id)) return
     if (error) return sends.reject(id, error)
     to.host = ip
-    client!.send(id, ip, to.port, bytes, Math.max(1, Math.ceil(end - now())))
+    const left = Math.max(1, Math.ceil(end - now()))
+    client!.send(id, ip, to.port, bytes, { timeout: left, halfCloseAfter })
   })
 }
 

@@ -158,7 +158,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
    * result is what was on the wire: compare it, or `bytes`, with what was sent.
    *
    * With the options `host` and `port` it sends to any other server. Its own direction is then shut down when as much as was
-   * sent is back, at the latest half a second or a quarter of `timeout` after it was written, and reading ends when 16 MiB more than that have come.
+   * sent is back, or after `halfCloseAfter`, and reading ends when 16 MiB more than that have come.
    *
    * At most 64 sends are on the wire at once, and 64 to other servers; further ones wait. On this machine a client port can be
    * used again one second after its connection was closed. This limits sends to about 14,000 per second; above that they wait
@@ -177,8 +177,9 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   send(data: Uint8Array, options?: SendOptions): Promise<Echo<Buffer>>
   send(data: string | Uint8Array, options?: SendOptions): Promise<Echo<string | Buffer>>
   async send(data: string | Uint8Array, options: SendOptions = {}): Promise<Echo<string | Buffer>> {
-    const { to, timeout, signal } = sendOptions(options)
-    const received = await (to ? elsewhere().send(data, to, timeout, signal) : this.#exchange(data, timeout, signal))
+    const { to, timeout, halfCloseAfter, signal } = sendOptions(options)
+    const times = { timeout, halfCloseAfter }
+    const received = await (to ? elsewhere().send(data, to, times, signal) : this.#exchange(data, timeout, signal))
     return { echoed: typeof data === 'string' ? received.toString() : received, bytes: received.length }
   }
 

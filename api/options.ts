@@ -72,6 +72,14 @@ export interface SendOptions {
    */
   timeout?: number | undefined
   /**
+   * How long the server may take for its echo until the send shuts down its own direction, in milliseconds, 0 to
+   * 4,294,967,295, from the last byte that it has written. It does so at once when as much as was sent is back. Some servers
+   * give up what they have not yet written when their client does so; others write nothing before. Only with `host` or
+   * `port`: the own server needs no such time.
+   * @default 500, or a quarter of `timeout` if that is less
+   */
+  halfCloseAfter?: number | undefined
+  /**
    * Aborts the send: the connection is reset, and the promise rejects with an `AbortError`. If one signal serves more
    * than ten sends at once, call `events.setMaxListeners(0, signal)`, or Node.js warns of a leak.
    */
@@ -101,6 +109,7 @@ const LOCALHOST = '127.0.0.1'
 const MAX_PORT = 65_535
 const MAX_INT32 = 0x7fff_ffff
 const MAX_UINT32 = 0xffff_ffff
+const HALF_CLOSE_AFTER = 500
 const SECOND_IN_MICROSECONDS = 1_000_000
 const MAX_THREADS = 64
 
@@ -128,7 +137,11 @@ export function sendOptions(options: unknown) {
   const given = object('options', options)
   const { signal } = given
   if (signal !== undefined && !isAbortSignal(signal)) throw invalidType('options.signal', 'an AbortSignal', signal)
-  return { to: destination(given), timeout: option('options', given, 'timeout', 4000, 1, MAX_UINT32), signal }
+  const to = destination(given)
+  const timeout = option('options', given, 'timeout', 4000, 1, MAX_UINT32)
+  const byDefault = Math.min(HALF_CLOSE_AFTER, Math.floor(timeout / 4))
+  const halfCloseAfter = option('options', given, 'halfCloseAfter', byDefault, 0, MAX_UINT32)
+  return { to, timeout, halfCloseAfter, signal }
 }
 
 /** Where a send goes to, if not to a server of our own. */

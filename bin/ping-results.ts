@@ -14,6 +14,8 @@ export class PingResults {
   readonly #writer: LineWriter
   /** Of the rounds that were echoed, in nanoseconds. */
   readonly #times = createHistogram({ figures: 4 })
+  #min = Infinity
+  #max = 0
   #sent = 0
 
   /** Prints a heading. */
@@ -30,8 +32,8 @@ export class PingResults {
   /** Prints a round. */
   add(seq: number, round: Round): void {
     this.#sent++
-    if (!round.loss) this.#times.record(Math.max(1, Math.round(round.duration * NANOSECONDS)))
-    this.#writer.write(this.#asJson ? toJson(seq, round) : this.#asText(seq, round))
+    if (!round.loss) this.#note(round.duration)
+    this.#writer.write(this.#asJson ? toJson(seq, this.#size, round) : this.#asText(seq, round))
   }
 
   /** Prints the summary. True if every round was echoed, and there was one. */
@@ -50,15 +52,17 @@ export class PingResults {
     return echoed > 0 && lost === 0
   }
 
+  #note(duration: number): void {
+    this.#times.record(Math.max(1, Math.round(duration * NANOSECONDS)))
+    this.#min = Math.min(this.#min, duration)
+    this.#max = Math.max(this.#max, duration)
+  }
+
   #quantiles(): Record<string, number> {
-    const times = this.#times
-    const [median, p99] = [times.percentile(50), times.percentile(99)]
-    return {
-      min: milliseconds(times.min),
-      median: milliseconds(median),
-      p99: milliseconds(p99),
-      max: milliseconds(times.max),
-    }
+    // The histogram knows a time by four figures.
+    const percentile = (percent: number): number =>
+      rounded(Math.min(this.#max, Math.max(this.#min, this.#times.percentile(percent) / NANOSECONDS)))
+    return { min: rounded(this.#min), median: percentile(50), p99: percentile(99), max: rounded(this.#max) }
   }
 
   #asText(seq: number, { remoteAddress, duration, received, loss }: Round): string {
@@ -75,13 +79,9 @@ function describe({ word, syscall, message, offset }: Loss, time: string, came: 
   return `in ${syscall} after ${time}, ${came} came back`
 }
 
-function toJson(seq: number, { remoteAddress, duration, received, loss }: Round): string {
-  const figures = { seq, remoteAddress, bytes: received, duration: rounded(duration) }
+function toJson(seq: number, size: number, { remoteAddress, duration, received, loss }: Round): string {
+  const figures = { seq, remoteAddress, size, bytes: received, duration: rounded(duration) }
   return JSON.stringify(loss ? { event: 'loss', ...figures, ...loss } : { event: 'echo', ...figures })
-}
-
-function milliseconds(nanoseconds: number): number {
-  return rounded(nanoseconds / NANOSECONDS)
 }
 
 function rounded(time: number): number {

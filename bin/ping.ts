@@ -46,7 +46,7 @@ export async function ping(targetText: string, args: PingArguments): Promise<voi
     if (seq < count) await delay(pause, undefined, { signal: stop.signal }).catch(() => {})
   }
   // Node.js would wait for a lookup of a name that is not over.
-  leaveBy((code = 0) => exitNative(code))
+  leaveBy(exitNative)
   process.exitCode = results.end() ? 0 : 1
 }
 

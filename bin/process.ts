@@ -102,7 +102,7 @@ async function written(stream: Writable): Promise<void> {
 }
 
 /** How the process ends when all is written. */
-let leave: (code?: number) => void = process.exit
+let leave = (code: number): void => process.exit(code)
 
 /** Lets the process end in another way. */
 export function leaveBy(other: typeof leave): void {

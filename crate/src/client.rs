@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::event_loop::EventLoop;
 use crate::mailbox::{Mailbox, Message, mailbox};
-use crate::sends::Sends;
+use crate::sends::{Outgoing, Sends};
 use crate::server::{Report, run, spawn};
 use crate::shared::{Config, Shared};
 
@@ -50,10 +50,10 @@ impl Client {
         Ok(Self { mailbox, thread: Some(thread) })
     }
 
-    /// Connects to `to`, writes `data`, ends that side, reads to the end and closes. How it went comes as
-    /// [`Report::Settled`] under `id`, which the caller keeps unique. After a failure of the thread nothing comes.
-    pub fn send(&self, id: u64, to: SocketAddrV4, data: Vec<u8>, timeout: Duration) {
-        self.mailbox.post(Message::Send(id, to, data, timeout));
+    /// Connects, writes, ends that side, reads to the end and closes. How it went comes as [`Report::Settled`] under the id of
+    /// the send, which the caller keeps unique. After a failure of the thread nothing comes.
+    pub fn send(&self, outgoing: Outgoing) {
+        self.mailbox.post(Message::Send(outgoing));
     }
 
     /// Gives up a send: it is settled with `ECANCELED`, and its connection reset. Nothing happens if it is over.

@@ -20,7 +20,7 @@ use crate::context::{Context, read_size};
 use crate::log::HAND_OVER_INTERVAL;
 use crate::mailbox::{CatchUp, Inbox, Message};
 use crate::poller::{PER_TURN, Source};
-use crate::sends::{Outgoing, Sends};
+use crate::sends::Sends;
 use crate::server::{OnReport, Report};
 
 /// How long to wait after an error of `epoll_wait(2)` that ought not to exist, so that it cannot make the loop spin.
@@ -168,10 +168,7 @@ impl EventLoop {
     fn take_messages(&mut self) {
         for message in self.inbox.take().collect::<Vec<_>>() {
             match message {
-                Message::Send(id, to, data, timeout) => {
-                    let deadline = self.context.clock.deadline(Instant::now(), timeout);
-                    self.sends.push(Outgoing { id, to, data, timeout, deadline, blocked_by: None });
-                }
+                Message::Send(outgoing) => self.sends.push(&self.context.clock, outgoing),
                 Message::Cancel(id) => self.sends.give_up(&self.context, id, libc::ECANCELED),
                 Message::Adopt(connection) => self.connections.adopt(&mut self.context, connection),
                 Message::Cut(slot, id, cut) => self.connections.cut(slot, id, cut),

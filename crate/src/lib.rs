@@ -40,7 +40,7 @@ use crate::connection::Cut;
 use crate::error::Error;
 use crate::faults::{Fate, Faults};
 use crate::log::{Event, Kind, Reason};
-use crate::sends::Settled;
+use crate::sends::{Outgoing, Settled};
 use crate::server::{Report, Server};
 use crate::shared::Config;
 
@@ -88,6 +88,15 @@ pub struct NativeFaults {
     pub share: f64,
     /// What the random delays follow from.
     pub seed: u32,
+}
+
+/// How long a send may take, in milliseconds.
+#[napi(object)]
+pub struct NativeTimes {
+    /// In all.
+    pub timeout: u32,
+    /// For its echo, before our side is ended.
+    pub half_close_after: u32,
 }
 
 /// A failed system call.
@@ -245,10 +254,11 @@ impl NativeClient {
     /// Begins a send. If the client has failed, nothing but its end is reported.
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API's values are made for the call")]
-    pub fn send(&self, id: i64, host: String, port: u16, data: &[u8], timeout: u32) -> napi::Result<()> {
+    pub fn send(&self, id: i64, host: String, port: u16, data: &[u8], times: NativeTimes) -> napi::Result<()> {
         if let Some(client) = &self.client {
-            let timeout = Duration::from_millis(timeout.into());
-            client.send(id.unsigned_abs(), address(&host, port)?, data.to_vec(), timeout);
+            let NativeTimes { timeout, half_close_after } = times;
+            let [timeout, patience] = [timeout, half_close_after].map(|time| Duration::from_millis(time.into()));
+            client.send(Outgoing::new(id.unsigned_abs(), address(&host, port)?, data.to_vec(), timeout, patience));
         }
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! How other threads speak to an I/O thread: a queue of messages, and a way to wake it.
 
-use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -8,11 +7,12 @@ use std::time::Duration;
 use crate::connection::{Connection, Cut};
 use crate::error::Result;
 use crate::poller::{Poller, Waker};
+use crate::sends::Outgoing;
 
 /// What an I/O thread can be told.
 pub enum Message {
-    /// Carry out a send: its id, where to, the data, and the time that it may take.
-    Send(u64, SocketAddrV4, Vec<u8>, Duration),
+    /// Carry out a send.
+    Send(Outgoing),
     /// Give up the send with this id.
     Cancel(u64),
     /// Serve a connection that the first thread has accepted.

@@ -19,10 +19,6 @@ pub const MAX_IN_FLIGHT: usize = 64;
 /// for other machines after a minute), or all descriptors: other sends give theirs back.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// How long a server elsewhere may take at most for its echo until our side is ended. Some, as `ncat --exec`, give up what they
-/// have not yet written when their client ends its side; others write nothing before.
-const PATIENCE: Duration = Duration::from_millis(500);
-
 /// What a caller wants sent.
 pub struct Outgoing {
     /// Names the send in what is said of it later. The caller sees to it that no two have the same.
@@ -33,10 +29,19 @@ pub struct Outgoing {
     pub data: Vec<u8>,
     /// How long it may take.
     pub timeout: Duration,
-    /// When that is over, on the clock of the thread.
-    pub deadline: Moment,
+    /// How long our side stays open at most when all is written, unless as much is back before.
+    pub patience: Duration,
+    /// When its time is over, on the clock of the thread.
+    deadline: Moment,
     /// Why it could not begin yet.
-    pub blocked_by: Option<Error>,
+    blocked_by: Option<Error>,
+}
+
+impl Outgoing {
+    /// A send that is yet to begin.
+    pub fn new(id: u64, to: SocketAddrV4, data: Vec<u8>, timeout: Duration, patience: Duration) -> Self {
+        Self { id, to, data, timeout, patience, deadline: Moment::ZERO, blocked_by: None }
+    }
 }
 
 /// A send that is over.
@@ -68,8 +73,7 @@ pub struct Sends {
 }
 
 impl Sends {
-    /// None yet. To the server of this thread our side is ended as soon as all is written; elsewhere when as much is back, or
-    /// when half a second or a quarter of the send's time has passed.
+    /// None yet. `is_own` if they go to the server of this thread.
     pub fn new(is_own: bool) -> Self {
         Self {
             is_own,
@@ -82,8 +86,9 @@ impl Sends {
         }
     }
 
-    /// Takes a send on. It starts with the next [`Self::start_next`].
-    pub fn push(&mut self, outgoing: Outgoing) {
+    /// Takes a send on. It starts with the next [`Self::start_next`], and its time begins now.
+    pub fn push(&mut self, clock: &Clock, mut outgoing: Outgoing) {
+        outgoing.deadline = clock.deadline(Instant::now(), outgoing.timeout);
         self.deadlines.insert((outgoing.deadline, outgoing.id));
         self.queued.insert(outgoing.id, outgoing);
     }
@@ -136,12 +141,11 @@ impl Sends {
 
     fn wait_for_echo(&mut self, context: &Context, slot: usize, was_written: bool) {
         let (outgoing, exchange) = &self.in_flight[slot];
-        if self.is_own || exchange.received.len() >= outgoing.data.len() {
+        if outgoing.patience.is_zero() || exchange.received.len() >= outgoing.data.len() {
             self.half_close(context, slot);
         } else {
             if !was_written {
-                let patience = PATIENCE.min(outgoing.timeout / 4);
-                self.written.insert((context.clock.deadline(Instant::now(), patience), outgoing.id));
+                self.written.insert((context.clock.deadline(Instant::now(), outgoing.patience), outgoing.id));
             }
             self.wait_for_event(context, slot);
         }

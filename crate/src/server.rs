@@ -18,7 +18,7 @@ use crate::listener::listen;
 use crate::log::Event;
 use crate::mailbox::{Mailbox, Message, mailbox};
 use crate::poller::{Interest, Source};
-use crate::sends::{Sends, Settled};
+use crate::sends::{Outgoing, Sends, Settled};
 use crate::shared::{Config, Shared, Stats};
 use crate::syscalls;
 
@@ -79,7 +79,7 @@ impl Server {
     ///
     /// False if the server has ended; then nothing comes.
     pub fn send(&self, id: u64, data: Vec<u8>, timeout: Duration) -> bool {
-        self.post(Message::Send(id, destination(self.address), data, timeout))
+        self.post(Message::Send(Outgoing::new(id, destination(self.address), data, timeout, Duration::ZERO)))
     }
 
     /// Gives up a send: it is settled with `ECANCELED`, and its connection reset. Nothing happens if it is over.

@@ -11,11 +11,13 @@ use std::time::Duration;
 use echo_node::client::Client;
 use echo_node::error::Error;
 use echo_node::exchange::MOST_BEYOND;
-use echo_node::sends::Settled;
+use echo_node::sends::{Outgoing, Settled};
 use echo_node::server::Report;
 use support::{DEFAULTS, noise, start};
 
 const AMPLE: Duration = Duration::from_secs(60);
+/// How long our side stays open for the echo.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 fn client() -> (Client, Receiver<Report>) {
     let (sender, reports) = channel();
@@ -44,7 +46,13 @@ fn sends_go_to_several_servers_at_once() {
     let (client, reports) = client();
     let data = noise(100_000);
     for id in 0..200 {
-        client.send(id, servers[usize::try_from(id % 2).unwrap()].server.address, data.clone(), AMPLE);
+        client.send(Outgoing::new(
+            id,
+            servers[usize::try_from(id % 2).unwrap()].server.address,
+            data.clone(),
+            AMPLE,
+            PATIENCE,
+        ));
     }
     let mut ids = Vec::new();
     while ids.len() < 200 {
@@ -71,7 +79,13 @@ fn a_port_that_is_closed_is_refused_though_a_socket_can_connect_to_itself() {
     let (client, reports) = client();
     let count = u64::from(last - first) / 2 + 2;
     for id in 0..count {
-        client.send(id, SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), b"anyone?".to_vec(), AMPLE);
+        client.send(Outgoing::new(
+            id,
+            SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+            b"anyone?".to_vec(),
+            AMPLE,
+            PATIENCE,
+        ));
     }
     let mut refused = 0;
     while refused < count {
@@ -95,20 +109,20 @@ fn our_side_stays_open_until_the_echo_is_back() {
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     });
     let (client, reports) = client();
-    client.send(1, address, b"data".to_vec(), AMPLE);
+    client.send(Outgoing::new(1, address, b"data".to_vec(), AMPLE, PATIENCE));
     assert_eq!(settled(&reports).remove(0).result.unwrap(), b"data");
     server.join().unwrap();
 }
 
 #[test]
-fn a_server_that_waits_for_the_end_gets_it_within_the_time_of_the_send() {
+fn a_server_that_waits_for_the_end_gets_it_when_the_patience_is_over() {
     let (address, server) = serving(|mut stream| {
         let mut data = Vec::new();
         stream.read_to_end(&mut data).unwrap();
         stream.write_all(&data).unwrap();
     });
     let (client, reports) = client();
-    client.send(1, address, b"data".to_vec(), Duration::from_secs(30));
+    client.send(Outgoing::new(1, address, b"data".to_vec(), Duration::from_secs(30), PATIENCE));
     assert_eq!(settled(&reports).remove(0).result.unwrap(), b"data");
     server.join().unwrap();
 }
@@ -117,7 +131,7 @@ fn a_server_that_waits_for_the_end_gets_it_within_the_time_of_the_send() {
 fn a_server_that_writes_without_end_fills_no_memory() {
     let (address, server) = serving(|mut stream| while stream.write_all(&[0; 16384]).is_ok() {});
     let (client, reports) = client();
-    client.send(1, address, b"data".to_vec(), AMPLE);
+    client.send(Outgoing::new(1, address, b"data".to_vec(), AMPLE, PATIENCE));
     let received = settled(&reports).remove(0).result.unwrap().len();
     assert!(received > MOST_BEYOND && received < MOST_BEYOND + (2 << 20), "{received}");
     // It is told by a reset.
@@ -132,7 +146,7 @@ fn what_came_back_before_a_failure_is_told() {
         assert!(is_done.recv().is_err());
     });
     let (client, reports) = client();
-    client.send(1, address, vec![0; 64 << 20], Duration::from_millis(300));
+    client.send(Outgoing::new(1, address, vec![0; 64 << 20], Duration::from_millis(300), PATIENCE));
     let Settled { result, partial, .. } = settled(&reports).remove(0);
     assert_eq!(result.unwrap_err().errno, libc::ETIMEDOUT);
     assert_eq!(partial, b"half");
@@ -146,10 +160,10 @@ fn what_came_back_before_a_reset_that_meets_a_write_is_told() {
         let (address, server) = serving(|mut stream| {
             stream.write_all(b"a banner").unwrap();
             // Closed with unread input: that is a reset.
-            stream.read_exact(&mut [0; 100_000]).unwrap();
+            stream.read_exact(&mut [0; 16384]).unwrap();
         });
         let (client, reports) = client();
-        client.send(1, address, vec![0; 64 << 20], AMPLE);
+        client.send(Outgoing::new(1, address, vec![0; 64 << 20], AMPLE, PATIENCE));
         let Settled { result, partial, .. } = settled(&reports).remove(0);
         assert_eq!(result.unwrap_err().errno, libc::ECONNRESET);
         assert_eq!(partial, b"a banner");
@@ -162,7 +176,7 @@ fn a_client_that_is_dropped_gives_up_its_sends() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port());
     let (client, reports) = client();
-    client.send(1, address, b"data".to_vec(), AMPLE);
+    client.send(Outgoing::new(1, address, b"data".to_vec(), AMPLE, PATIENCE));
     let (mut stream, _) = listener.accept().unwrap();
     stream.read_exact(&mut [0; 4]).unwrap();
     drop(client);
@@ -179,7 +193,7 @@ fn a_panic_on_its_thread_is_told() {
         _ => panic!("out of order"),
     })
     .unwrap();
-    client.send(1, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), Vec::new(), AMPLE);
+    client.send(Outgoing::new(1, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), Vec::new(), AMPLE, PATIENCE));
     assert_eq!(ended.recv_timeout(AMPLE).unwrap().as_deref(), Some("out of order"));
-    client.send(2, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), Vec::new(), AMPLE);
+    client.send(Outgoing::new(2, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), Vec::new(), AMPLE, PATIENCE));
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use echo_node::client::Client;
 use echo_node::error::Error;
+use echo_node::sends::Outgoing;
 use echo_node::server::Report;
 use support::{DEFAULTS, limit_descriptors, start};
 
@@ -24,9 +25,9 @@ fn the_reason_is_told_at_the_deadline() {
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
     limit_descriptors(open + 10);
     let taken: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
-    client.send(1, running.server.address, b"hello".into(), Duration::from_millis(200));
+    client.send(Outgoing::new(1, running.server.address, b"hello".into(), Duration::from_millis(200), Duration::ZERO));
     assert_eq!(next(), Err(Error { errno: libc::EMFILE, syscall: "socket" }));
-    client.send(2, running.server.address, b"hello".into(), Duration::from_secs(60));
+    client.send(Outgoing::new(2, running.server.address, b"hello".into(), Duration::from_secs(60), Duration::ZERO));
     drop(taken);
     assert_eq!(next(), Ok(b"hello".into()));
 }

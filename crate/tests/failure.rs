@@ -12,7 +12,7 @@ use std::time::Duration;
 use echo_node::context::Context;
 use echo_node::event_loop::EventLoop;
 use echo_node::mailbox::{Message, mailbox};
-use echo_node::sends::Sends;
+use echo_node::sends::{Outgoing, Sends};
 use echo_node::server::{Report, Server};
 use echo_node::shared::Config;
 use echo_node::shared::Shared;
@@ -46,7 +46,7 @@ fn sends_that_the_panic_of_another_thread_ends_are_not_called_cancelled() {
     let (mailbox, inbox) = mailbox(&context.poller).unwrap();
     let nowhere = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
     let mut event_loop = EventLoop::new(context, inbox, Sends::new(true), None);
-    assert!(mailbox.post(Message::Send(1, nowhere, Vec::new(), Duration::MAX)));
+    assert!(mailbox.post(Message::Send(Outgoing::new(1, nowhere, Vec::new(), Duration::MAX, Duration::ZERO))));
     assert!(mailbox.post(Message::Stop(Duration::ZERO)));
     shared.panic.set("out of order".into()).unwrap();
     event_loop.run(&|report| panic!("{report:?}"));

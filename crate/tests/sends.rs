@@ -126,7 +126,7 @@ fn a_send_that_found_the_backlog_full_holds_up_no_other() {
     let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
     let mut sends = Sends::new(true);
     for id in 0..2 {
-        sends.push(Outgoing { id, to, data: vec![1], timeout: AMPLE, deadline: AMPLE, blocked_by: None });
+        sends.push(&context.clock, Outgoing::new(id, to, vec![1], AMPLE, Duration::ZERO));
         assert!(sends.start_next(&mut context));
         assert!(!sends.is_any_in_backlog(), "it has found no room");
         assert!(sends.need_listener());
@@ -149,7 +149,7 @@ fn a_send_that_found_the_backlog_full_holds_up_no_other() {
 fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
     let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
     let mut sends = Sends::new(true);
-    sends.push(Outgoing { id: 1, to, data: data.into(), timeout: AMPLE, deadline: AMPLE, blocked_by: None });
+    sends.push(&context.clock, Outgoing::new(1, to, data.into(), AMPLE, Duration::ZERO));
     sends.start_next(&mut context);
     loop {
         if let Some(settled) = sends.settled.pop() {
