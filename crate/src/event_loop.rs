@@ -204,6 +204,9 @@ impl EventLoop {
     /// Puts sends on the wire, and accepts their connections. Each send to this server begins when those before are accepted:
     /// many at once could take every descriptor that is left, and none for the server's side of them.
     fn start_sends(&mut self) {
+        if self.sends.is_empty() {
+            return;
+        }
         for _ in 0..PER_TURN {
             let has_begun = match &mut self.acceptor {
                 Some(acceptor) if self.sends.is_any_in_backlog() => {

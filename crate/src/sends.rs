@@ -203,7 +203,7 @@ impl Sends {
 
     /// When to call [`Self::run_timers`].
     pub fn next_timer(&self, clock: &Clock) -> Option<Moment> {
-        let deadline = self.deadlines.first().map(|(deadline, _)| clock.toward(*deadline));
+        let deadline = Some(clock.toward(self.deadlines.first()?.0));
         let patience = self.written.first().map(|(end, _)| clock.toward(*end));
         deadline.into_iter().chain(patience).chain(self.paused.values().copied()).min()
     }
