@@ -7,13 +7,16 @@ import { constants } from 'node:os'
 import { startClient, type NativeClient, type NativeTimes } from './binding.ts'
 import { codedError, systemError, type Address } from './errors.ts'
 import { payload } from './options.ts'
-import { clearInterval, clearTimeout, now, Sends, setInterval, setTimeout } from './sends.ts'
+import { clearInterval, clearTimeout, now, Sends, setImmediate, setInterval, setTimeout } from './sends.ts'
 
 /** How long its thread stays without sends, in milliseconds. */
 const IDLE = 5000
 
 /** As late as a timer can fire, in milliseconds. */
 const LATEST = 0x7fff_ffff
+
+/** What is left at least for a send when its name is resolved, in milliseconds. */
+const LEAST = 50
 
 const sends = new Sends(updateKeepAlive)
 let client: NativeClient | undefined
@@ -42,13 +45,16 @@ export function send(
 function resolveAndSend(id: number, to: Address, bytes: Buffer, { timeout, halfCloseAfter }: NativeTimes): void {
   const end = now() + timeout
   const late = { errno: -constants.errno.ETIMEDOUT, syscall: 'getaddrinfo' }
-  const deadline = setTimeout(() => sends.reject(id, systemError(late, to)), Math.min(timeout, LATEST))
+  // After a stall the answer may be here: it is heard before what is set as immediate.
+  const giveUp = (): void => void setImmediate(() => sends.reject(id, systemError(late, to)))
+  const deadline = setTimeout(giveUp, Math.min(timeout, LATEST))
   lookup(to.host, { family: 4 }, (error, ip) => {
     clearTimeout(deadline)
     if (!sends.has(id)) return
     if (error) return sends.reject(id, error)
     to.host = ip
-    const left = Math.max(1, Math.ceil(end - now()))
+    // A little is left, though a stall has used up the rest.
+    const left = Math.max(Math.min(timeout, LEAST), Math.ceil(end - now()))
     client!.send(id, ip, to.port, bytes, { timeout: left, halfCloseAfter })
   })
 }
@@ -72,5 +78,5 @@ function stop(failure?: string): void {
 
 function updateKeepAlive(): void {
   if (sends.areUnderWay) timer?.ref()
-  else timer?.unref()
+  else timer?.refresh().unref()
 }

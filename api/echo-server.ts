@@ -158,7 +158,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
    * result is what was on the wire: compare it, or `bytes`, with what was sent.
    *
    * With the options `host` and `port` it sends to any other server. Its own direction is then shut down when as much as was
-   * sent is back, or after `halfCloseAfter`, and reading ends when 16 MiB more than that have come.
+   * sent is back, or after `halfCloseAfter`. When 16 MiB more than was sent have come, it resolves with those.
    *
    * At most 64 sends are on the wire at once, and 64 to other servers; further ones wait. On this machine a client port can be
    * used again one second after its connection was closed. This limits sends to about 14,000 per second; above that they wait

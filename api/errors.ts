@@ -18,7 +18,7 @@ export interface SystemError extends Error {
   received?: Buffer
 }
 
-/** Where a server listens. */
+/** Where a server listens, or a send goes to. */
 export interface Address {
   /** An IPv4 address, or a name. */
   host: string

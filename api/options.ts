@@ -149,8 +149,8 @@ function destination({ host, port }: Record<string, unknown>): Address | undefin
   if (host === undefined && port === undefined) return undefined
   const expected = 'an IPv4 address or a name'
   if (host !== undefined && typeof host !== 'string') throw invalidType('options.host', expected, host)
-  // What no name can have: it would be an IPv6 address, a URL, or cut short at the NUL.
-  if (host !== undefined && !/^[^\s/:\0]+$/.test(host)) throw invalidValue('options.host', expected, host)
+  // What no name can have: it would be an IPv6 address, a URL, or cut short at a NUL.
+  if (host !== undefined && !/^[^\s/:\p{C}]+$/u.test(host)) throw invalidValue('options.host', expected, host)
   return { host: host ?? LOCALHOST, port: integer('options.port', port, 1, MAX_PORT) }
 }
 

@@ -7,7 +7,7 @@ import { abortError, systemError, type Address, type SystemError } from './error
 
 // Not the global ones: those of jsdom are no objects. Taken when this module is loaded: fake timers of a test, installed
 // later, would never clear what a real one has set.
-export const { setInterval, clearInterval, setTimeout, clearTimeout } = timers
+export const { setImmediate, setInterval, clearInterval, setTimeout, clearTimeout } = timers
 export const now = performance.now.bind(performance)
 
 interface Pending {
@@ -27,7 +27,7 @@ export class Sends {
     this.#onChange = onChange
   }
 
-  /** Whether one is under way. */
+  /** Whether any is under way. */
   get areUnderWay(): boolean {
     return this.#pending.size > 0
   }
@@ -64,7 +64,7 @@ export class Sends {
     }
   }
 
-  /** Whether one is under way. */
+  /** Whether this one is under way. */
   has(id: number): boolean {
     return this.#pending.has(id)
   }

@@ -51,7 +51,7 @@ export async function ping(targetText: string, args: PingArguments): Promise<voi
 }
 
 function parseTarget(text: string): Target {
-  const [, host, port] = /^([^\s:/]+):(\d{1,5})$/.exec(text) ?? []
+  const [, host, port] = /^([^\s:/\p{C}]+):(\d{1,5})$/u.exec(text) ?? []
   if (host !== undefined && Number(port) >= 1 && Number(port) <= MAX_PORT) return { host, port: Number(port) }
   const expected = 'HOST:PORT, an IPv4 address or a name and a port from 1 to 65535'
   throw new UsageError(`the target must be ${expected}, got ${JSON.stringify(text)}`)

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { isIPv4 } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 
 import { send, type SystemError } from '../index.ts'
 
@@ -83,7 +83,10 @@ async function resolve(host: string, timeout: number, signal: AbortSignal): Prom
   const abort = (): void => over.abort()
   signal.addEventListener('abort', abort)
   const late = Object.assign(new Error(`getaddrinfo ETIMEDOUT ${host}`), { code: 'ETIMEDOUT', syscall: 'getaddrinfo' })
-  const deadline = delay(timeout, undefined, { signal: over.signal }).then(() => Promise.reject(late))
+  const deadline = delay(timeout, undefined, { signal: over.signal })
+    // After a stall the answer may be here: it is heard before what is set as immediate.
+    .then(() => nextTurn(undefined, { signal: over.signal }))
+    .then(() => Promise.reject(late))
   try {
     return (await Promise.race([lookup(host, { family: 4 }), deadline])).address
   } finally {
