@@ -132,7 +132,7 @@ impl Exchange {
 
     /// On loopback, where the handshake is over when connect(2) returns, it finds it so at once.
     fn finish_connecting(&mut self, data: &[u8], buffer: &mut [u8]) -> Result<bool> {
-        if !syscalls::connect(&self.socket, self.to)? {
+        if !syscalls::finish_connect(&self.socket, self.to)? {
             return Ok(false);
         }
         self.spare = None;

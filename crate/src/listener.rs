@@ -22,9 +22,7 @@ pub fn listen(address: SocketAddrV4, backlog: i32) -> Result<(OwnedFd, SocketAdd
     syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_OOBINLINE, 1)?;
     syscalls::bind(&socket, address)?;
     let address = syscalls::getsockname(&socket)?;
-    // bind(2) takes broadcast and multicast addresses, too, but nobody can connect to them. At others the attempt is
-    // refused, for nobody listens yet.
-    if let Err(Error { errno: libc::ENETUNREACH, .. }) = syscalls::connect(syscalls::socket()?, address) {
+    if !syscalls::is_connectable(address)? {
         return Err(Error { errno: libc::EADDRNOTAVAIL, syscall: "bind" });
     }
     syscalls::listen(&socket, backlog)?;

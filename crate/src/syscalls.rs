@@ -1,8 +1,9 @@
 //! The system calls, one safe function each. This is the only module with unsafe code.
 //!
 //! A descriptor is an [`OwnedFd`], so closing is dropping; borrowed ones come as `impl AsFd`, so none is used after its
-//! end. Every descriptor is made close-on-exec, and every socket non-blocking, by the call that makes it: none can leak into
-//! a child process, whatever another thread forks in between.
+//! end. Every descriptor is made close-on-exec, and every socket non-blocking.
+//!
+//! Here stands what all systems have in common; what differs is in a module for each, with the same functions.
 
 #![allow(unsafe_code)]
 
@@ -10,11 +11,16 @@ use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::time::Duration;
 
 use libc::{c_int, c_void, sockaddr, sockaddr_in, socklen_t};
 
 use crate::error::{Error, Result};
+
+#[cfg_attr(target_os = "linux", path = "syscalls/linux.rs")]
+#[cfg_attr(target_os = "macos", path = "syscalls/darwin.rs")]
+mod system;
+
+pub use system::*;
 
 /// The calling convention: a negative number says that `errno` has the reason.
 fn check<N: TryInto<usize>>(syscall: &'static str, returned: N) -> Result<usize> {
@@ -38,13 +44,6 @@ fn retry<N: TryInto<usize>>(syscall: &'static str, mut call: impl FnMut() -> N) 
 fn owned(returned: Result<usize>) -> Result<OwnedFd> {
     // SAFETY: every caller has the descriptor fresh from the kernel, and no one else has it.
     returned.map(|fd| unsafe { OwnedFd::from_raw_fd(RawFd::try_from(fd).expect("the kernel gave out an int")) })
-}
-
-/// A TCP socket over IPv4: socket(2).
-pub fn socket() -> Result<OwnedFd> {
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: takes no pointer.
-    owned(check("socket", unsafe { libc::socket(libc::AF_INET, kind, 0) }))
 }
 
 /// Sets a socket option: setsockopt(2).
@@ -94,16 +93,6 @@ pub fn getsockname(socket: impl AsFd) -> Result<SocketAddrV4> {
         .map(|(_, address)| address)
 }
 
-/// Takes one connection from the backlog, with the address of its peer: accept(2), in Linux's form with flags.
-pub fn accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddrV4)> {
-    let fd = listener.as_fd().as_raw_fd();
-    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    with_address(|name, length| {
-        // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
-        owned(retry("accept", || unsafe { libc::accept4(fd, name, length, flags) }))
-    })
-}
-
 /// Makes a call that writes an address.
 fn with_address<T>(call: impl FnOnce(*mut sockaddr, *mut socklen_t) -> Result<T>) -> Result<(T, SocketAddrV4)> {
     let mut name = to_sockaddr(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
@@ -112,7 +101,7 @@ fn with_address<T>(call: impl FnOnce(*mut sockaddr, *mut socklen_t) -> Result<T>
     Ok((result, SocketAddrV4::new(name.sin_addr.s_addr.to_ne_bytes().into(), u16::from_be(name.sin_port))))
 }
 
-/// Starts to connect, or asks how far it has come; true once it is connected: connect(2).
+/// Starts to connect, and says whether it is connected at once: connect(2). How else it ends says [`finish_connect`].
 pub fn connect(socket: impl AsFd, address: SocketAddrV4) -> Result<bool> {
     let fd = socket.as_fd().as_raw_fd();
     let name = to_sockaddr(address);
@@ -138,28 +127,16 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
 pub fn write(fd: impl AsFd, data: &[u8]) -> Result<usize> {
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: the kernel reads `data.len()` bytes from `data`, which outlives the call.
-    retry("write", || unsafe { libc::write(fd, data.as_ptr().cast::<c_void>(), data.len()) })
+    retry("write", || unsafe { libc::write(fd, data.as_ptr().cast::<c_void>(), data.len()) }).map_err(write_error)
 }
 
-/// Ends our side of the connection, so that the peer reads an end: shutdown(2) with `SHUT_WR`.
+/// Ends our side of the connection, so that the peer reads an end: shutdown(2) with `SHUT_WR`. `ENOTCONN` says that there is no
+/// connection any more.
 pub fn shutdown_write(socket: impl AsFd) -> Result<()> {
     // SAFETY: takes no pointer.
-    check("shutdown", unsafe { libc::shutdown(socket.as_fd().as_raw_fd(), libc::SHUT_WR) }).map(drop)
-}
-
-/// How many bytes the peer has not acknowledged yet: `SIOCOUTQ` of tcp(7).
-pub fn unacknowledged(socket: impl AsFd) -> Result<u32> {
-    let mut count: c_int = 0;
-    let fd = socket.as_fd().as_raw_fd();
-    // SAFETY: TIOCOUTQ (SIOCOUTQ is another name for it) writes one int to `count`, which outlives the call.
-    check("ioctl", unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) })?;
-    Ok(count.cast_unsigned())
-}
-
-/// How long ago the peer last acknowledged something: `TCP_INFO` of tcp(7).
-pub fn since_acknowledgement(socket: impl AsFd) -> Result<Duration> {
-    let info: libc::tcp_info = getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO)?;
-    Ok(Duration::from_millis(info.tcpi_last_ack_recv.into()))
+    check("shutdown", unsafe { libc::shutdown(socket.as_fd().as_raw_fd(), libc::SHUT_WR) })
+        .map(drop)
+        .map_err(shutdown_error)
 }
 
 /// Takes the error that the socket has pending, and fails with it: `SO_ERROR` of socket(7).
@@ -173,35 +150,6 @@ pub fn is_readable(fd: impl AsFd) -> Result<bool> {
     let mut entry = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: the kernel writes to one entry, which outlives the call.
     check("poll", unsafe { libc::poll(&raw mut entry, 1, 0) }).map(|count| count > 0)
-}
-
-/// A counter to wake a poller with: eventfd(2).
-pub fn eventfd() -> Result<OwnedFd> {
-    // SAFETY: takes no pointer.
-    owned(check("eventfd", unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) }))
-}
-
-/// A new epoll instance: `epoll_create1(2)`.
-pub fn epoll_create() -> Result<OwnedFd> {
-    // SAFETY: takes no pointer.
-    owned(check("epoll_create1", unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }))
-}
-
-/// Adds, changes or removes a descriptor: `epoll_ctl(2)`.
-pub fn epoll_ctl(epoll: impl AsFd, operation: c_int, fd: impl AsFd, mut event: libc::epoll_event) -> Result<()> {
-    let (epoll, fd) = (epoll.as_fd().as_raw_fd(), fd.as_fd().as_raw_fd());
-    // SAFETY: the kernel reads one event from the pointer, which outlives the call.
-    check("epoll_ctl", unsafe { libc::epoll_ctl(epoll, operation, fd, &raw mut event) }).map(drop)
-}
-
-/// Waits for events, at most `timeout` milliseconds (-1: without end), and says how many came: `epoll_wait(2)`.
-///
-/// SIGSTOP and SIGCONT interrupt it (signal(7)). It is not made again, because by then the time may be over.
-pub fn epoll_wait(epoll: impl AsFd, events: &mut [libc::epoll_event], timeout: c_int) -> Result<usize> {
-    let room = c_int::try_from(events.len()).unwrap_or(c_int::MAX);
-    let epoll = epoll.as_fd().as_raw_fd();
-    // SAFETY: the kernel writes at most `room` events to `events`, which is borrowed for us alone.
-    check("epoll_wait", unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), room, timeout) })
 }
 
 /// Ends the process at once: `_exit(2)`.
@@ -225,16 +173,6 @@ pub fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
     // SAFETY: `before` was initialised by the call above; a null pointer says that the old set is not wanted.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
     result
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "AF_INET is 2")]
-fn to_sockaddr(address: SocketAddrV4) -> sockaddr_in {
-    sockaddr_in {
-        sin_family: libc::AF_INET as libc::sa_family_t,
-        sin_port: address.port().to_be(),
-        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
-        sin_zero: [0; 8],
-    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "no option and no address is longer than a few bytes")]

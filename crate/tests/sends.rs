@@ -138,7 +138,7 @@ fn a_send_that_found_the_backlog_full_holds_up_no_other() {
     // The kernel tries again after a second.
     while !sends.is_any_in_backlog() {
         for index in 0..context.poller.wait(Some(AMPLE)).unwrap() {
-            let Source::Exchange(slot) = context.poller.source(index) else { panic!("there are only sends") };
+            let Source::Exchange(slot) = context.poller.sources[index] else { panic!("there are only sends") };
             sends.advance(&mut context, slot);
         }
     }
@@ -156,7 +156,7 @@ fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
             return settled;
         }
         for index in 0..context.poller.wait(Some(AMPLE)).unwrap() {
-            let Source::Exchange(slot) = context.poller.source(index) else { panic!("there is only a send") };
+            let Source::Exchange(slot) = context.poller.sources[index] else { panic!("there is only a send") };
             sends.advance(&mut context, slot);
         }
     }

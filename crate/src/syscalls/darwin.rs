@@ -1,0 +1,131 @@
+//! The calls of Darwin: macOS. Sources are Apple's man pages and the kernel, XNU (bsd/kern, bsd/netinet).
+//!
+//! No call makes a descriptor with its flags: a child that another thread forks between the call and the one that sets
+//! close-on-exec inherits it.
+
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::ptr;
+use std::time::Duration;
+
+use libc::{c_int, kevent64_s, sockaddr_in, socklen_t, timespec};
+
+use super::{check, getsockopt, length_of, owned, retry, setsockopt, with_address};
+use crate::error::{Error, Result};
+
+/// A TCP socket over IPv4: socket(2). Writing to a connection that is gone makes no signal: on Darwin SIGPIPE goes to the
+/// process, and blocking it on a thread does not help. What a listener accepts inherits that, and that it does not block
+/// (`sonewconn` and `accept` of XNU).
+pub fn socket() -> Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    let socket = close_on_exec(check("socket", unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) }))?;
+    // SAFETY: takes no pointer.
+    check("fcntl", unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) })?;
+    setsockopt(&socket, libc::SOL_SOCKET, libc::SO_NOSIGPIPE, 1)?;
+    Ok(socket)
+}
+
+/// Takes one connection from the backlog, with the address of its peer: accept(2).
+pub fn accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddrV4)> {
+    let fd = listener.as_fd().as_raw_fd();
+    // XNU takes the connection from the backlog before it looks for a descriptor, and drops it if there is none. So it is
+    // asked for one first.
+    // SAFETY: takes no pointer.
+    drop(owned(check("accept", unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) }))?);
+    with_address(|name, length: *mut socklen_t| {
+        // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
+        let socket = close_on_exec(retry("accept", || unsafe { libc::accept(fd, name, length) }))?;
+        // XNU gives a connection that was reset in the backlog, without an address.
+        // SAFETY: `length` points to what the kernel has just written.
+        if unsafe { *length } == 0 { Err(Error { errno: libc::ECONNABORTED, syscall: "accept" }) } else { Ok(socket) }
+    })
+}
+
+/// A new descriptor that no child inherits.
+fn close_on_exec(returned: Result<usize>) -> Result<OwnedFd> {
+    let fd = owned(returned)?;
+    // SAFETY: takes no pointer.
+    check("fcntl", unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    Ok(fd)
+}
+
+/// Whether it is connected by now, or why it will not be: `SO_ERROR` says why, and getpeername(2) whether. A second
+/// connect(2) would not tell a refusal.
+pub fn finish_connect(socket: impl AsFd, _: SocketAddrV4) -> Result<bool> {
+    let errno: c_int = getsockopt(&socket, libc::SOL_SOCKET, libc::SO_ERROR)?;
+    if errno != 0 {
+        return Err(Error { errno, syscall: "connect" });
+    }
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
+    match with_address(|name, length| check("connect", unsafe { libc::getpeername(fd, name, length) })) {
+        Ok(_) => Ok(true),
+        Err(Error { errno: libc::ENOTCONN, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether clients can connect to this address. bind(2) takes multicast and broadcast addresses, too.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it takes a call that can fail")]
+pub fn is_connectable(address: SocketAddrV4) -> Result<bool> {
+    Ok(!address.ip().is_multicast() && !address.ip().is_broadcast())
+}
+
+/// An error of write(2) as the engine knows it. While a connection is torn down, XNU may say `EPROTOTYPE` where it says `EPIPE`
+/// a moment later (libuv #3405, mio #1364).
+pub fn write_error(error: Error) -> Error {
+    if error.errno == libc::EPROTOTYPE { Error { errno: libc::EPIPE, ..error } } else { error }
+}
+
+/// An error of shutdown(2) as the engine knows it. XNU says `EINVAL` where there is no connection any more.
+pub fn shutdown_error(error: Error) -> Error {
+    if error.errno == libc::EINVAL { Error { errno: libc::ENOTCONN, ..error } } else { error }
+}
+
+/// How many bytes the peer has not acknowledged yet: `SO_NWRITE`, which the header sys/socket.h describes.
+pub fn unacknowledged(socket: impl AsFd) -> Result<u32> {
+    getsockopt::<c_int>(socket, libc::SOL_SOCKET, libc::SO_NWRITE).map(c_int::cast_unsigned)
+}
+
+/// How long ago the peer last acknowledged something. Darwin does not say, so it is taken for just now: a connection counts
+/// as idle from the look at which it was found to have moved.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it takes a call that can fail")]
+pub fn since_acknowledgement(_: impl AsFd) -> Result<Duration> {
+    Ok(Duration::ZERO)
+}
+
+/// A new kernel event queue: kqueue(2).
+pub fn kqueue() -> Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    close_on_exec(check("kqueue", unsafe { libc::kqueue() }))
+}
+
+/// Makes changes, and waits for events at most for `timeout` (`None`: without end); says how many came: kevent64(2), whose
+/// events have no pointer in them.
+pub fn kevent(
+    queue: impl AsFd,
+    changes: &[kevent64_s],
+    events: &mut [kevent64_s],
+    timeout: Option<timespec>,
+) -> Result<usize> {
+    let room = |length: usize| c_int::try_from(length).unwrap_or(c_int::MAX);
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let (fd, to) = (queue.as_fd().as_raw_fd(), events.as_mut_ptr());
+    // SAFETY: the kernel reads `changes`, writes at most as many events as `events` has, which is borrowed for us alone, and
+    // reads the time, if there is one; all outlive the call.
+    check("kevent64", unsafe {
+        libc::kevent64(fd, changes.as_ptr(), room(changes.len()), to, room(events.len()), 0, timeout)
+    })
+}
+
+/// An address as the kernel takes it.
+#[expect(clippy::cast_possible_truncation, reason = "AF_INET and the length are less than 256")]
+pub fn to_sockaddr(address: SocketAddrV4) -> sockaddr_in {
+    sockaddr_in {
+        sin_len: length_of::<sockaddr_in>() as u8,
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
+        sin_zero: [0; 8],
+    }
+}

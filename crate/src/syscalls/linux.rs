@@ -1,0 +1,105 @@
+//! The calls of Linux. Every descriptor is made with its flags by the call that makes it: none can leak into a child process,
+//! whatever another thread forks in between.
+
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use libc::{c_int, sockaddr_in};
+
+use super::{check, getsockopt, owned, retry, with_address};
+use crate::error::{Error, Result};
+
+/// A TCP socket over IPv4: socket(2).
+pub fn socket() -> Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: takes no pointer.
+    owned(check("socket", unsafe { libc::socket(libc::AF_INET, kind, 0) }))
+}
+
+/// Takes one connection from the backlog, with the address of its peer: accept(2), in Linux's form with flags.
+pub fn accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddrV4)> {
+    let fd = listener.as_fd().as_raw_fd();
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    with_address(|name, length| {
+        // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
+        owned(retry("accept", || unsafe { libc::accept4(fd, name, length, flags) }))
+    })
+}
+
+/// Whether it is connected by now, or why it will not be. A second connect(2) says it.
+pub fn finish_connect(socket: impl AsFd, address: SocketAddrV4) -> Result<bool> {
+    super::connect(socket, address)
+}
+
+/// Whether clients can connect to this address, to which a socket is bound that does not listen yet. bind(2) takes multicast and
+/// broadcast addresses, too; connect(2) says that there is no way to those, and is refused elsewhere.
+pub fn is_connectable(address: SocketAddrV4) -> Result<bool> {
+    let refusal = super::connect(socket()?, address).map_err(|error| error.errno);
+    Ok(refusal != Err(libc::ENETUNREACH))
+}
+
+/// An error of write(2) as the engine knows it.
+pub fn write_error(error: Error) -> Error {
+    error
+}
+
+/// An error of shutdown(2) as the engine knows it.
+pub fn shutdown_error(error: Error) -> Error {
+    error
+}
+
+/// How many bytes the peer has not acknowledged yet: `SIOCOUTQ` of tcp(7).
+pub fn unacknowledged(socket: impl AsFd) -> Result<u32> {
+    let mut count: c_int = 0;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: TIOCOUTQ (SIOCOUTQ is another name for it) writes one int to `count`, which outlives the call.
+    check("ioctl", unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) })?;
+    Ok(count.cast_unsigned())
+}
+
+/// How long ago the peer last acknowledged something: `TCP_INFO` of tcp(7).
+pub fn since_acknowledgement(socket: impl AsFd) -> Result<Duration> {
+    let info: libc::tcp_info = getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    Ok(Duration::from_millis(info.tcpi_last_ack_recv.into()))
+}
+
+/// A counter to wake a poller with: eventfd(2).
+pub fn eventfd() -> Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    owned(check("eventfd", unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) }))
+}
+
+/// A new epoll instance: `epoll_create1(2)`.
+pub fn epoll_create() -> Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    owned(check("epoll_create1", unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }))
+}
+
+/// Adds, changes or removes a descriptor: `epoll_ctl(2)`.
+pub fn epoll_ctl(epoll: impl AsFd, operation: c_int, fd: impl AsFd, mut event: libc::epoll_event) -> Result<()> {
+    let (epoll, fd) = (epoll.as_fd().as_raw_fd(), fd.as_fd().as_raw_fd());
+    // SAFETY: the kernel reads one event from the pointer, which outlives the call.
+    check("epoll_ctl", unsafe { libc::epoll_ctl(epoll, operation, fd, &raw mut event) }).map(drop)
+}
+
+/// Waits for events, at most `timeout` milliseconds (-1: without end), and says how many came: `epoll_wait(2)`.
+///
+/// SIGSTOP and SIGCONT interrupt it (signal(7)). It is not made again, because by then the time may be over.
+pub fn epoll_wait(epoll: impl AsFd, events: &mut [libc::epoll_event], timeout: c_int) -> Result<usize> {
+    let room = c_int::try_from(events.len()).unwrap_or(c_int::MAX);
+    let epoll = epoll.as_fd().as_raw_fd();
+    // SAFETY: the kernel writes at most `room` events to `events`, which is borrowed for us alone.
+    check("epoll_wait", unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), room, timeout) })
+}
+
+/// An address as the kernel takes it.
+#[expect(clippy::cast_possible_truncation, reason = "AF_INET is 2")]
+pub fn to_sockaddr(address: SocketAddrV4) -> sockaddr_in {
+    sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
+        sin_zero: [0; 8],
+    }
+}
