@@ -15,7 +15,7 @@ import { threads } from '../support/proc.ts'
 import { fail } from '../support/strace.ts'
 import { until, within } from '../support/wait.ts'
 import { Client, parallel } from './support/clients.ts'
-import { eventsUpTo, start, startScript } from './support/command.ts'
+import { eventsUpTo, runScript, start, startScript } from './support/command.ts'
 import { size } from './support/size.ts'
 import { needing } from './support/tools.ts'
 
@@ -359,10 +359,21 @@ test('while JavaScript is blocked, memory stays bounded, and what was left out i
   const program = typescript('__test__/support/events-flood.ts', [`${size(5000, 100_000)}`])
   const { code, stdout, stderr } = await attempt(program, { timeout: 300_000 })
   t.is(code, 0, stderr)
-  const flood = JSON.parse(stdout) as Record<'total' | 'connections' | 'disconnects' | 'missed' | 'grown', number>
+  const flood = JSON.parse(stdout) as Record<
+    'total' | 'connections' | 'disconnects' | 'missed' | 'grown' | 'turns',
+    number
+  >
   t.log(stdout.trim())
   t.is(flood.connections, flood.disconnects)
   t.is(flood.connections + flood.missed, flood.total)
   t.true(flood.connections >= Math.min(flood.total, 65_536))
   t.true(flood.grown < 64 * 1024 * 1024, `${flood.grown} bytes`)
+  // Ten milliseconds of events at a time.
+  t.true(flood.turns >= 5, `${flood.turns} turns`)
+})
+
+test('exceptions of listeners, of which a handler knows, leave every event in its place', async (t) => {
+  const { code, stdout, stderr } = await runScript('__test__/support/throwing-child.ts')
+  t.deepEqual(JSON.parse(stdout), { faults: [], left: 0 })
+  t.deepEqual([code, stderr], [0, ''])
 })

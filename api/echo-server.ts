@@ -8,7 +8,7 @@ import { codedError, systemError, type Address } from './errors.ts'
 import { checkedFaults, nativeFaults, type Faults } from './faults.ts'
 import { closeOptions, payload, sendOptions, startOptions, stopOptions } from './options.ts'
 import type { CloseOptions, SendOptions, StartOptions, StopOptions } from './options.ts'
-import { clearInterval, Sends, setInterval } from './sends.ts'
+import { clearInterval, now, Sends, setImmediate, setInterval } from './sends.ts'
 
 /** What a server has done since it started. A snapshot: it does not change. */
 export interface Stats {
@@ -44,6 +44,10 @@ const NO_STATS: Stats = { totalConnections: 0, totalBytes: 0, activeConnections:
 
 /** While somebody listens to one of these, the engine tells of connections. */
 const CONNECTION_EVENTS: readonly unknown[] = ['connection', 'disconnect', 'drop', 'missed']
+
+/** How long events are told before everyone else has a turn, in milliseconds, and how many between two looks at the clock. */
+const SLICE = 10
+const EVENTS_PER_LOOK = 32
 
 /** As rarely as a timer can fire, in milliseconds. */
 const LONGEST_INTERVAL = 0x7fff_ffff
@@ -84,6 +88,8 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   #faults: Readonly<Faults> | undefined
   /** Connections that came while nobody listened any more: nobody is told of their ends either. */
   readonly #untold = new Set<number>()
+  /** The end of all deliveries of events so far. One that a listener's exception holds up is not overtaken by the next. */
+  #delivery = SETTLED
   readonly #sends = new Sends(() => this.#updateKeepAlive())
   #referenced = true
   /** Does nothing, but keeps the process alive while it is referenced. Runs from the start to the end. */
@@ -259,7 +265,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
   async #report({ settled, hasEnded, failure }: NativeReport): Promise<void> {
     this.#sends.settle(settled)
     // Reports are about sends or about events, and the last one about both.
-    if (settled.length === 0) await this.#deliverEvents()
+    if (settled.length === 0) await (this.#delivery = this.#delivery.then(() => this.#deliverEvents()))
     if (hasEnded) this.#end(failure)
     this.#updateKeepAlive()
   }
@@ -270,14 +276,22 @@ export class EchoServer extends EventEmitter<ServerEvents> {
 
   /**
    * Emits the events that have come, and between two of them lets the promises and ticks run that the first has set off, as
-   * Node.js does: who awaits one event must be able to wait for the next.
+   * Node.js does: who awaits one event must be able to wait for the next. Timers, signals and I/O have their turn, too.
    */
   #deliverEvents(): Promise<void> {
     const native = this.#native!
     const events = readEvents(native.takeEvents(), native.cut.bind(native))
+    let end = now() + SLICE
+    let count = 0
     return new Promise<void>((resolve) => {
       // Cheaper than to await: this is most of what an event costs.
-      const afterReactions = (): void => nextTick(emitNext)
+      const afterReactions = (): void => {
+        if (++count % EVENTS_PER_LOOK !== 0 || now() < end) return nextTick(emitNext)
+        setImmediate(() => {
+          end = now() + SLICE
+          emitNext()
+        })
+      }
       const emitNext = (): void => {
         const { value: event, done } = events.next()
         if (done) return resolve()

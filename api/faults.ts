@@ -1,7 +1,6 @@
 /** Faults on purpose: their ranges and defaults. */
 
 import { integer, object } from './arguments.ts'
-import type { NativeFaults } from './binding.ts'
 import { invalidType, invalidValue, outOfRange } from './errors.ts'
 
 /**
@@ -97,7 +96,8 @@ function delays(delay: unknown = 0): [from: number, to: number] {
 }
 
 /** Checked faults in the form that the engine takes: 0 is no limit. */
-export function nativeFaults({ delay, rate = 0, chunk = 0, share = 1, seed = 1, ...fates }: Faults): NativeFaults {
+export function nativeFaults({ delay, rate = 0, chunk = 0, share = 1, seed = 1, ...fates }: Faults) {
   const [delayFrom, delayTo] = delays(delay)
-  return { delayFrom, delayTo, rate, chunk, share, seed, ...fates } as NativeFaults
+  const given = fates as { resetAfter?: number; endAfter?: number; stallAfter?: number }
+  return { delayFrom, delayTo, rate, chunk, share, seed, ...given }
 }

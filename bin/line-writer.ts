@@ -1,4 +1,4 @@
-import { giveUpUnread, print } from './process.ts'
+import { giveUpUnread, onReaderGone, print } from './process.ts'
 
 /** How much waits for somebody to read stdout, in characters. */
 const MOST_UNREAD = 8 * 1024 * 1024
@@ -11,16 +11,20 @@ export class LineWriter {
   #lines = ''
   #isWriting = false
   #leftOut = 0
+  #isReaderGone = false
 
   /** With what to write where lines were left out, and what to put around lines. */
   constructor(summary: (leftOut: number) => string, frame = (lines: string): string => lines) {
     this.#summary = summary
     this.#frame = frame
     giveUpUnread()
+    // Each write to a broken stream makes an error, which takes longer than an event.
+    onReaderGone(() => (this.#isReaderGone = true))
   }
 
   /** Writes a line, or counts it. */
   write(line: string): void {
+    if (this.#isReaderGone) return
     if (this.#lines.length > MOST_UNREAD) this.#leftOut++
     else this.#lines += `${line}\n`
     if (!this.#isWriting) this.flush()

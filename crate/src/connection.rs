@@ -201,7 +201,8 @@ impl Connection {
     /// Whether nothing has happened for longer than the timeout. The connection of a send waits for a thread of the same
     /// server, which may be busy with other sends, and ends with the send at the latest.
     pub fn is_idle(&self, now: u32) -> bool {
-        let is_held = self.fault().map_or(self.is_of_send, Fault::is_holding);
+        let is_held = self.fault().is_some_and(Fault::is_holding)
+            || (self.is_of_send && !self.fault().is_some_and(Fault::is_stalled));
         now.wrapping_sub(self.last_active) > TICKS_PER_TIMEOUT && !is_held
     }
 

@@ -4,6 +4,7 @@
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 
+use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::poller::Interest;
 use crate::syscalls;
@@ -40,6 +41,8 @@ pub struct Exchange {
     failure: Option<Error>,
     /// What has come back.
     pub received: Vec<u8>,
+    /// When to look at it again without an event.
+    pub next_look: Option<Moment>,
 }
 
 impl Exchange {
@@ -54,7 +57,8 @@ impl Exchange {
         syscalls::connect(&socket, to)?;
         let stage = Stage::Connecting;
         let address = syscalls::getsockname(&socket)?;
-        if address == to {
+        // 0.0.0.0 is this machine: Linux takes 127.0.0.1 for it.
+        if address.port() == to.port() && (address.ip() == to.ip() || to.ip().is_unspecified()) {
             // Nobody listens, but the kernel has chosen the port itself for the client, and a socket that connects to itself
             // hears all that it says: RFC 9293, 3.5, simultaneous open.
             syscalls::reset_at_close(&socket);
@@ -73,6 +77,7 @@ impl Exchange {
             written: 0,
             failure: None,
             received,
+            next_look: None,
         })
     }
 

@@ -102,6 +102,8 @@ pub struct Fault {
 enum Stage {
     Echoing,
     Stalled,
+    /// Waits a moment.
+    Pausing(Cut),
     /// Waits until the peer has everything.
     Cutting(Cut),
 }
@@ -121,14 +123,19 @@ impl Fault {
 
     /// Whether it holds something back, so that its connection is not idle.
     pub fn is_holding(&self) -> bool {
-        self.stage == Stage::Echoing && self.due.is_some()
+        matches!(self.stage, Stage::Echoing | Stage::Pausing(_)) && self.due.is_some()
+    }
+
+    /// Whether it neither reads nor echoes any more.
+    pub fn is_stalled(&self) -> bool {
+        self.stage == Stage::Stalled
     }
 
     /// What the poller is to wait for.
     pub fn wanted(&self, unsent: bool, is_draining: bool) -> Interest {
         match self.stage {
             Stage::Stalled if is_draining => Interest::Both,
-            Stage::Stalled | Stage::Cutting(_) => Interest::Nothing,
+            Stage::Stalled | Stage::Pausing(_) | Stage::Cutting(_) => Interest::Nothing,
             Stage::Echoing if self.due.is_some() => Interest::Nothing,
             Stage::Echoing if unsent => Interest::Writable,
             Stage::Echoing if is_draining => Interest::Both,
@@ -184,7 +191,7 @@ impl Fault {
         let next = match self.stage {
             Stage::Echoing => self.echo(connection, context, now)?,
             Stage::Stalled => stall(connection, context)?,
-            Stage::Cutting(cut) => self.cut(connection, cut, now)?,
+            Stage::Pausing(cut) | Stage::Cutting(cut) => self.cut(connection, cut, now)?,
         };
         if !matches!(next, Next::Wait | Next::Continue) {
             return Ok(next);
@@ -221,7 +228,7 @@ impl Fault {
     fn meet_fate(&mut self, connection: &Connection, context: &mut Context, now: Instant) -> Result<Next> {
         match self.faults.fate {
             Some((0, Fate::Reset)) => Ok(Next::Cut(Cut::Reset)),
-            Some((_, Fate::Reset)) => Ok(self.cut_later(Cut::Reset, now)),
+            Some((_, Fate::Reset)) => Ok(self.cut_later(Stage::Pausing(Cut::Reset), now)),
             Some((_, Fate::Stall)) => {
                 self.stage = Stage::Stalled;
                 stall(connection, context)
@@ -235,11 +242,11 @@ impl Fault {
     fn cut(&mut self, connection: &Connection, cut: Cut, now: Instant) -> Result<Next> {
         syscalls::take_error(&connection.socket)?;
         let is_all_there = syscalls::unacknowledged(&connection.socket)? == 0;
-        Ok(if is_all_there { Next::Cut(cut) } else { self.cut_later(cut, now) })
+        Ok(if is_all_there { Next::Cut(cut) } else { self.cut_later(Stage::Cutting(cut), now) })
     }
 
-    fn cut_later(&mut self, cut: Cut, now: Instant) -> Next {
-        self.stage = Stage::Cutting(cut);
+    fn cut_later(&mut self, stage: Stage, now: Instant) -> Next {
+        self.stage = stage;
         self.due = Some(now + CUT_PAUSE);
         Next::Wait
     }

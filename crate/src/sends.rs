@@ -60,8 +60,8 @@ pub struct Settled {
 pub struct Sends {
     /// They go to the server of this thread.
     is_own: bool,
-    /// The sends that have written all, and when our side of their connections is ended at the latest.
-    written: BTreeSet<(Moment, u64)>,
+    /// When to look at sends again without an event.
+    looks: BTreeSet<(Moment, u64)>,
     /// By id: ids grow, so the oldest is first, and any is found when it is given up.
     queued: BTreeMap<u64, Outgoing>,
     in_flight: Slab<(Outgoing, Exchange)>,
@@ -77,7 +77,7 @@ impl Sends {
     pub fn new(is_own: bool) -> Self {
         Self {
             is_own,
-            written: BTreeSet::new(),
+            looks: BTreeSet::new(),
             queued: BTreeMap::new(),
             in_flight: Slab::new(),
             deadlines: BTreeSet::new(),
@@ -126,10 +126,14 @@ impl Sends {
     /// Does for a send on the wire what can be done now.
     pub fn advance(&mut self, context: &mut Context, slot: usize) {
         let Some((outgoing, exchange)) = self.in_flight.get_mut(slot) else { return };
-        let was_written = exchange.is_written();
         match exchange.advance(&outgoing.data, &mut context.buffer[..context.read_size]) {
-            Ok(false) if exchange.is_written() => self.wait_for_echo(context, slot, was_written),
-            Ok(false) => self.wait_for_event(context, slot),
+            Ok(false) if exchange.is_written() => self.wait_for_echo(context, slot),
+            Ok(false) => {
+                if self.is_own && exchange.is_connecting() {
+                    self.look_after(context, slot, RETRY);
+                }
+                self.wait_for_event(context, slot);
+            }
             Ok(true) => self.finish(context, slot, Ok(())),
             Err(error) if exchange.is_connecting() => {
                 let (outgoing, _) = self.remove(context, slot);
@@ -139,15 +143,36 @@ impl Sends {
         }
     }
 
-    fn wait_for_echo(&mut self, context: &Context, slot: usize, was_written: bool) {
+    fn wait_for_echo(&mut self, context: &Context, slot: usize) {
         let (outgoing, exchange) = &self.in_flight[slot];
         if outgoing.patience.is_zero() || exchange.received.len() >= outgoing.data.len() {
             self.half_close(context, slot);
         } else {
-            if !was_written {
-                self.written.insert((context.clock.deadline(Instant::now(), outgoing.patience), outgoing.id));
-            }
+            self.look_after(context, slot, outgoing.patience);
             self.wait_for_event(context, slot);
+        }
+    }
+
+    /// Sees to a look at a send in so much time, if none is due yet.
+    fn look_after(&mut self, context: &Context, slot: usize, time: Duration) {
+        let (outgoing, exchange) = &mut self.in_flight[slot];
+        if exchange.next_look.is_none() {
+            let moment = context.clock.deadline(Instant::now(), time);
+            exchange.next_look = Some(moment);
+            self.looks.insert((moment, outgoing.id));
+        }
+    }
+
+    /// Ends our side of a connection whose peer has had its time. One to the own server that is not connected has found the
+    /// backlog full: the kernel would try again only after a second.
+    fn look(&mut self, context: &Context, slot: usize) {
+        let (_, exchange) = &mut self.in_flight[slot];
+        exchange.next_look = None;
+        if exchange.is_written() {
+            self.half_close(context, slot);
+        } else if exchange.is_connecting() {
+            let (outgoing, _) = self.remove(context, slot);
+            self.queued.insert(outgoing.id, outgoing);
         }
     }
 
@@ -178,15 +203,15 @@ impl Sends {
         }
     }
 
-    /// Gives up the sends whose deadline has passed, and ends patience and pauses that are over.
+    /// Gives up the sends whose deadline has passed, and ends pauses that are over, and looks at sends.
     pub fn run_timers(&mut self, context: &mut Context) {
         self.paused.retain(|_, until| !context.clock.has_passed(*until));
-        while let Some(&(end, id)) = self.written.first()
-            && context.clock.has_passed(end)
+        while let Some(&(moment, id)) = self.looks.first()
+            && context.clock.has_passed(moment)
         {
-            self.written.pop_first();
-            if let Some(slot) = self.slot(id).filter(|slot| self.in_flight[*slot].1.is_written()) {
-                self.half_close(context, slot);
+            self.looks.pop_first();
+            if let Some(slot) = self.slot(id) {
+                self.look(context, slot);
             }
         }
         while let Some(&(deadline, id)) = self.deadlines.first()
@@ -204,8 +229,8 @@ impl Sends {
     /// When to call [`Self::run_timers`].
     pub fn next_timer(&self, clock: &Clock) -> Option<Moment> {
         let deadline = Some(clock.toward(self.deadlines.first()?.0));
-        let patience = self.written.first().map(|(end, _)| clock.toward(*end));
-        deadline.into_iter().chain(patience).chain(self.paused.values().copied()).min()
+        let look = self.looks.first().map(|(moment, _)| clock.toward(*moment));
+        deadline.into_iter().chain(look).chain(self.paused.values().copied()).min()
     }
 
     /// Whether every send is over.
@@ -218,8 +243,7 @@ impl Sends {
         !self.queued.is_empty() || self.in_flight.iter().any(|(_, (_, exchange))| !exchange.is_accepted)
     }
 
-    /// Whether the connection of a send waits in the backlog. One that found the backlog full is none: the kernel tries again
-    /// only after a second.
+    /// Whether the connection of a send waits in the backlog. One that found the backlog full does not.
     pub fn is_any_in_backlog(&self) -> bool {
         self.in_flight.iter().any(|(_, (_, exchange))| !exchange.is_accepted && !exchange.is_connecting())
     }
@@ -259,6 +283,9 @@ impl Sends {
         let (outgoing, exchange) = self.in_flight.remove(slot);
         if exchange.interest.is_some() {
             context.poller.remove(&exchange.socket);
+        }
+        if let Some(moment) = exchange.next_look {
+            self.looks.remove(&(moment, outgoing.id));
         }
         (outgoing, exchange)
     }

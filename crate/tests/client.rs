@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn settled(reports: &Receiver<Report>) -> Vec<Settled> {
 }
 
 /// A server that does this with its first connection.
-fn serving(serve: impl FnOnce(std::net::TcpStream) + Send + 'static) -> (SocketAddrV4, thread::JoinHandle<()>) {
+fn serving(serve: impl FnOnce(TcpStream) + Send + 'static) -> (SocketAddrV4, thread::JoinHandle<()>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = thread::spawn(move || serve(listener.accept().unwrap().0));
@@ -75,23 +75,19 @@ fn a_port_that_is_closed_is_refused_though_a_socket_can_connect_to_itself() {
     let (first, last) = (range.next().unwrap(), range.next().unwrap());
     // Linux goes through the ports of this parity one after the other.
     let wanted = (first..=last).step_by(2).skip(1000);
-    let port = wanted.into_iter().find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).unwrap();
+    let port = wanted.into_iter().find(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_err()).unwrap();
     let (client, reports) = client();
     let count = u64::from(last - first) / 2 + 2;
-    for id in 0..count {
-        client.send(Outgoing::new(
-            id,
-            SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
-            b"anyone?".to_vec(),
-            AMPLE,
-            PATIENCE,
-        ));
-    }
-    let mut refused = 0;
-    while refused < count {
-        for Settled { result, .. } in settled(&reports) {
-            assert_eq!(result, Err(Error { errno: libc::ECONNREFUSED, syscall: "connect" }));
-            refused += 1;
+    for ip in [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED] {
+        for id in 0..count {
+            client.send(Outgoing::new(id, SocketAddrV4::new(ip, port), b"anyone?".to_vec(), AMPLE, PATIENCE));
+        }
+        let mut refused = 0;
+        while refused < count {
+            for Settled { result, .. } in settled(&reports) {
+                assert_eq!(result, Err(Error { errno: libc::ECONNREFUSED, syscall: "connect" }));
+                refused += 1;
+            }
         }
     }
 }

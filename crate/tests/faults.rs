@@ -347,6 +347,15 @@ fn served(running: &Running, back: usize) -> TcpStream {
 }
 
 #[test]
+fn a_reset_is_none_the_less_one_under_a_short_idle_timeout() {
+    for running in servers(after(3, Fate::Reset), Config { idle_timeout: milliseconds(20), ..DEFAULTS }) {
+        let mut client = running.connect();
+        client.write_all(b"hello").unwrap();
+        assert_eq!(read_to_end(&client), (b"hel".into(), Some(ErrorKind::ConnectionReset)));
+    }
+}
+
+#[test]
 fn each_fault_holds_under_an_idle_timeout() {
     for (faults, back, _) in each_kind() {
         for running in servers(faults, Config { idle_timeout: milliseconds(200), ..DEFAULTS }) {

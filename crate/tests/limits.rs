@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use echo_node::faults::Faults;
 use echo_node::server::Report;
 use echo_node::shared::Config;
 use support::{DEFAULTS, echo, noise, start, start_stalling, wait_until, write_until_blocked};
@@ -211,13 +212,17 @@ fn a_stall_is_hardly_any_idleness_for_a_client_that_has_just_read() {
 
 #[test]
 fn large_sends_are_not_idle_however_short_the_time() {
+    let chunks =
+        Faults { delay: (Duration::ZERO, Duration::ZERO), rate: 0, chunk: 1 << 20, fate: None, share: 1.0, seed: 1 };
     for threads in [1, 4] {
-        large_sends_are_not_idle(threads.try_into().unwrap());
+        for faults in [None, Some(chunks)] {
+            large_sends_are_not_idle(threads.try_into().unwrap(), faults);
+        }
     }
 }
 
-fn large_sends_are_not_idle(threads: NonZeroUsize) {
-    let running = start(&Config { idle_timeout: Duration::from_millis(2), threads, ..DEFAULTS });
+fn large_sends_are_not_idle(threads: NonZeroUsize, faults: Option<Faults>) {
+    let running = start(&Config { idle_timeout: Duration::from_millis(2), threads, faults, ..DEFAULTS });
     for id in 0..64 {
         assert!(running.server.send(id, noise(4 << 20), AMPLE));
     }
