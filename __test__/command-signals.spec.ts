@@ -339,7 +339,7 @@ needing('strace')('serve exits with 1 if the server fails, and says so', async (
     )
     t.is(await server.end(), 1)
     await tracer.detach()
-    const error = 'the server failed: range end index'
+    const error = 'the server failed: index out of bounds'
     t.regex(server.stderr, new RegExp(`^echo-node: ${error}.*$`, 'm'))
     if (json.length > 0) t.true((await server.line()).startsWith(`{"event":"failed","error":"${error}`))
   }

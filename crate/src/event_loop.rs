@@ -141,7 +141,7 @@ impl EventLoop {
         self.context.read_size = read_size(events);
         let (mut has_clients, mut has_messages, mut was_busy) = (false, false, false);
         for index in 0..events {
-            match self.context.poller.sources[index] {
+            match self.context.poller.source(index) {
                 Source::Connection(slot) => was_busy |= self.connections.advance(&mut self.context, slot),
                 Source::Exchange(slot) => self.sends.advance(&mut self.context, slot),
                 Source::Lingering(slot) => self.connections.lingering.discard_input(&mut self.context, slot),

@@ -70,7 +70,7 @@ impl Scene {
     fn serve_events(&mut self) -> usize {
         let events = self.context.poller.wait(Some(Duration::ZERO)).unwrap();
         for index in 0..events {
-            let Source::Connection(slot) = self.context.poller.sources[index] else { panic!("what is that?") };
+            let Source::Connection(slot) = self.context.poller.source(index) else { panic!("what is that?") };
             self.connections.advance(&mut self.context, slot);
         }
         events

@@ -159,7 +159,7 @@ fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
             return settled;
         }
         for index in 0..context.poller.wait(Some(AMPLE)).unwrap() {
-            let Source::Exchange(slot) = context.poller.sources[index] else { panic!("there is only a send") };
+            let Source::Exchange(slot) = context.poller.source(index) else { panic!("there is only a send") };
             sends.advance(&mut context, slot);
         }
     }

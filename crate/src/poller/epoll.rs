@@ -17,15 +17,13 @@ use crate::syscalls;
 pub struct Poller {
     epoll: OwnedFd,
     events: Box<[epoll_event; PER_TURN]>,
-    /// Whom the events of the last wait are about.
-    pub sources: Vec<Source>,
 }
 
 impl Poller {
     /// A poller that waits for nothing yet.
     pub fn new() -> Result<Self> {
         let events = Box::new([epoll_event { events: 0, u64: 0 }; PER_TURN]);
-        Ok(Self { epoll: syscalls::epoll_create()?, events, sources: Vec::with_capacity(PER_TURN) })
+        Ok(Self { epoll: syscalls::epoll_create()?, events })
     }
 
     /// Starts to wait for a descriptor. Fails with `ENOMEM` or `ENOSPC`.
@@ -47,10 +45,12 @@ impl Poller {
     /// Sleeps until something is ready or the time is over (`None`: without end), and says how many events came. Fails
     /// with `EINTR` when SIGSTOP or a debugger stops the thread.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<usize> {
-        self.sources.clear();
-        let count = syscalls::epoll_wait(&self.epoll, &mut self.events[..], timeout.map_or(-1, milliseconds))?;
-        self.sources.extend(self.events[..count].iter().map(|event| Source::from_token(event.u64)));
-        Ok(count)
+        syscalls::epoll_wait(&self.epoll, &mut self.events[..], timeout.map_or(-1, milliseconds))
+    }
+
+    /// Whom the event at `index` of the last wait is about.
+    pub fn source(&self, index: usize) -> Source {
+        Source::from_token(self.events[index].u64)
     }
 }
 

@@ -20,15 +20,13 @@ const NO_EVENT: kevent64_s = kevent64_s { ident: 0, filter: 0, flags: 0, fflags:
 pub struct Poller {
     queue: OwnedFd,
     events: Box<[kevent64_s; PER_TURN]>,
-    /// Whom the events of the last wait are about.
-    pub sources: Vec<Source>,
 }
 
 impl Poller {
     /// A poller that waits for nothing yet.
     pub fn new() -> Result<Self> {
         let events = Box::new([NO_EVENT; PER_TURN]);
-        Ok(Self { queue: syscalls::kqueue()?, events, sources: Vec::with_capacity(PER_TURN) })
+        Ok(Self { queue: syscalls::kqueue()?, events })
     }
 
     /// Starts to wait for a descriptor. Fails with `ENOMEM`.
@@ -81,10 +79,12 @@ impl Poller {
     /// Sleeps until something is ready or the time is over (`None`: without end), and says how many events came. Fails
     /// with `EINTR` when a signal interrupts it.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<usize> {
-        self.sources.clear();
-        let count = syscalls::kevent(&self.queue, &[], &mut self.events[..], timeout.map(to_timespec))?;
-        self.sources.extend(self.events[..count].iter().map(|event| Source::from_token(event.udata)));
-        Ok(count)
+        syscalls::kevent(&self.queue, &[], &mut self.events[..], timeout.map(to_timespec))
+    }
+
+    /// Whom the event at `index` of the last wait is about.
+    pub fn source(&self, index: usize) -> Source {
+        Source::from_token(self.events[index].udata)
     }
 }
 
