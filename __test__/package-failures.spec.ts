@@ -43,7 +43,7 @@ for (const [what, damage, why] of DAMAGES) {
 test('there is no binary for the platform', async (t) => {
   const installation = await Installation.make(t, whole)
   const preload = "Object.defineProperty(process, 'platform', { value: 'sunos' })"
-  const sentence = `there is no echo-node for sunos ${process.arch}: use it on Linux, on x64 or arm64`
+  const sentence = `there is no echo-node for sunos ${process.arch}: use it on Linux or macOS, on x64 or arm64`
   refuses(t, installation, { preload }, sentence)
 })
 

@@ -31,9 +31,10 @@ export const { start: startNative, startClient, exit: exitNative } = load()
 
 function load(): typeof Binding {
   const failures: LoadFailure[] = []
-  // Which libc this machine has shows by trying: the binary for the other one is not installed, or cannot be loaded.
-  for (const libc of ['gnu', 'musl']) {
-    const target = `${process.platform}-${process.arch}-${libc}`
+  const machine = `${process.platform}-${process.arch}`
+  // Which libc a Linux has shows by trying: the binary for the other one is not installed, or cannot be loaded.
+  const targets = process.platform === 'linux' ? [`${machine}-gnu`, `${machine}-musl`] : [machine]
+  for (const target of targets) {
     try {
       const built = isBundled ? '' : join(__dirname, '../../binding', `echo-node.${target}.node`)
       let binding: typeof Binding
@@ -44,6 +45,8 @@ function load(): typeof Binding {
       else if (target === 'linux-x64-musl') binding = require('echo-node-linux-x64-musl') as typeof Binding
       else if (target === 'linux-arm64-gnu') binding = require('echo-node-linux-arm64-gnu') as typeof Binding
       else if (target === 'linux-arm64-musl') binding = require('echo-node-linux-arm64-musl') as typeof Binding
+      else if (target === 'darwin-arm64') binding = require('echo-node-darwin-arm64') as typeof Binding
+      else if (target === 'darwin-x64') binding = require('echo-node-darwin-x64') as typeof Binding
       else continue
       if (typeof binding.start === 'function') return binding
       throw new Error('what was loaded is not the addon')
@@ -57,7 +60,7 @@ function load(): typeof Binding {
 
 function reason(failure: LoadFailure | undefined): string {
   if (failure === undefined) {
-    return `there is no echo-node for ${process.platform} ${process.arch}: use it on Linux, on x64 or arm64`
+    return `there is no echo-node for ${process.platform} ${process.arch}: use it on Linux or macOS, on x64 or arm64`
   }
   return nodeTooOld() ?? problem(failure)
 }

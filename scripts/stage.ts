@@ -89,8 +89,8 @@ async function edit(path: string, change: (manifest: Record<string, unknown>) =>
   await writeFile(path, `${JSON.stringify(manifest, null, 2)}\n`)
 }
 
-/** napi's name for a target: `linux-x64-gnu` is x86_64-unknown-linux-gnu. */
+/** napi's name for a target: `linux-x64-gnu` is x86_64-unknown-linux-gnu, `darwin-x64` is x86_64-apple-darwin. */
 function suffixOf(triple: string): string {
-  const [processor, , system, libc] = triple.split('-')
-  return `${system}-${processor === 'x86_64' ? 'x64' : 'arm64'}-${libc}`
+  const [processor, , system, ...libc] = triple.split('-')
+  return [system, processor === 'x86_64' ? 'x64' : 'arm64', ...libc].join('-')
 }

@@ -9,6 +9,7 @@ use support::{DEFAULTS, echo, noise, resident, start, write_until_blocked};
 const OFFERED: usize = 400 << 20;
 const MAY_GROW: usize = 2 << 20;
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
 #[test]
 fn a_client_that_never_reads_blocks_and_others_are_served() {
     let running = start(&DEFAULTS);

@@ -68,6 +68,7 @@ fn sends_go_to_several_servers_at_once() {
     }
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
 #[test]
 fn a_port_that_is_closed_is_refused_though_a_socket_can_connect_to_itself() {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();

@@ -13,6 +13,7 @@ use echo_node::sends::Outgoing;
 use echo_node::server::Report;
 use support::{DEFAULTS, limit_descriptors, start};
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs prlimit(1) and /proc")]
 #[test]
 fn the_reason_is_told_at_the_deadline() {
     let running = start(&DEFAULTS);

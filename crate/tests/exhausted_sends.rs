@@ -12,6 +12,7 @@ const SENDS: usize = 500;
 /// Fewer than the sends that may be on the wire at once would need.
 const DESCRIPTORS_LEFT: usize = 40;
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs prlimit(1) and /proc")]
 #[test]
 fn all_are_carried_out() {
     let running = start(&DEFAULTS);

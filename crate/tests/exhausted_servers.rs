@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use support::{DEFAULTS, limit_descriptors, start};
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs prlimit(1) and /proc")]
 #[test]
 fn the_sends_of_both_are_carried_out() {
     let servers = [start(&DEFAULTS), start(&DEFAULTS)];

@@ -12,6 +12,7 @@ use support::{DEFAULTS, echo, limit_descriptors, start, start_stalling};
 
 const AMPLE: Duration = Duration::from_secs(60);
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs prlimit(1) and /proc")]
 #[test]
 fn the_send_is_carried_out() {
     idle_connections_end_while_it_waits_to_be_accepted();

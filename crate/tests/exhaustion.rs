@@ -18,6 +18,7 @@ const DESCRIPTORS: usize = 64;
 const CLIENTS: usize = 200;
 const WINDOW: Duration = Duration::from_secs(1);
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs prlimit(1) and /proc")]
 #[test]
 fn clients_wait_until_descriptors_come_free() {
     let (mut process, address) = serve(&["127.0.0.1:0"]);
@@ -35,6 +36,7 @@ fn clients_wait_until_descriptors_come_free() {
     assert!(process.wait().unwrap().success());
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs prlimit(1) and /proc")]
 #[test]
 fn a_stop_makes_room_for_the_clients_that_wait() {
     let (mut process, address) = serve(&["127.0.0.1:0"]);
@@ -52,6 +54,7 @@ fn a_stop_makes_room_for_the_clients_that_wait() {
     assert!(process.wait().unwrap().success());
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs prlimit(1) and /proc")]
 #[test]
 fn a_server_that_nobody_is_connected_to_does_not_poll() {
     // As long as it may: a second for each of three polls in vain.

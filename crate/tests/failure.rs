@@ -52,6 +52,7 @@ fn sends_that_the_panic_of_another_thread_ends_are_not_called_cancelled() {
     event_loop.run(&|report| panic!("{report:?}"));
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
 #[test]
 fn a_start_on_a_port_that_is_taken_leaves_no_socket_behind() {
     let running = start(&DEFAULTS);

@@ -23,13 +23,13 @@ export async function imports(user: User): Promise<void> {
 
 /** Where there is no binary, it says so in one line on stderr, and fails. */
 export async function refusesOtherPlatforms(user: User): Promise<void> {
-  const project = await makeWithPackage(user, 'elsewhere', ['--os=darwin', '--cpu=arm64'])
-  const pretence = `for (const [name, value] of [['platform', 'darwin'], ['arch', 'arm64']]) {
+  const project = await makeWithPackage(user, 'elsewhere', ['--os=win32', '--cpu=arm64'])
+  const pretence = `for (const [name, value] of [['platform', 'win32'], ['arch', 'arm64']]) {
     Object.defineProperty(process, name, { value })
   }`
   const { code, stdout, stderr } = await user.attempt(['node', 'node_modules/.bin/echo-node', 'serve'], project, {
     NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(pretence)}`,
   })
-  const sentence = 'echo-node: there is no echo-node for darwin arm64: use it on Linux, on x64 or arm64\n'
+  const sentence = 'echo-node: there is no echo-node for win32 arm64: use it on Linux or macOS, on x64 or arm64\n'
   expectSame({ code, stdout, stderr }, { code: 1, stdout: '', stderr: sentence }, 'the refusal')
 }

@@ -108,8 +108,8 @@ pub struct Waker {
 }
 
 /// The only event of a user's in the queue.
-fn user_event(flags: u16, fflags: u32) -> kevent64_s {
-    kevent64_s { filter: libc::EVFILT_USER, flags, fflags, udata: Source::Waker.to_token(), ..NO_EVENT }
+fn user_event(flags: u16, note: u32) -> kevent64_s {
+    kevent64_s { filter: libc::EVFILT_USER, flags, fflags: note, udata: Source::Waker.to_token(), ..NO_EVENT }
 }
 
 impl Waker {
