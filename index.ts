@@ -27,14 +27,40 @@ export type { CloseOptions, SendOptions, StartOptions, StopOptions } from './api
 /** The server of the four functions. */
 export const defaultServer = new EchoServer()
 
-/** Starts the default server, and returns its port: {@link EchoServer.start}. */
+/**
+ * Starts the default server: {@link EchoServer.start}.
+ *
+ * @param port TCP port, 0 to 65535. 0, the default, takes any free port.
+ * @param options where to listen, and limits: all have defaults.
+ * @returns the port it is listening on.
+ * @throws `ERR_SERVER_ALREADY_LISTEN`; a system error such as `EADDRINUSE`; a `TypeError` or `RangeError` for invalid arguments.
+ */
 export const start = defaultServer.start.bind(defaultServer)
 
-/** Sends to the default server, and returns what came back: {@link EchoServer.send}. */
+/**
+ * Sends as a client, to the default server or, with the options `host` and `port`, to any other: {@link EchoServer.send}.
+ *
+ * @param data a string, sent as UTF-8, or bytes, which are copied at once. May be empty.
+ * @param options `timeout` is 4000 ms unless it is given.
+ * @returns what came back on the wire, which may be less, more or something else than was sent.
+ * @throws rejects with `ERR_SERVER_NOT_RUNNING`; a system error such as `ETIMEDOUT`, `ECONNREFUSED` or `ECONNRESET`; an
+ * `AbortError`; a `TypeError` or `RangeError` for invalid arguments.
+ */
 export const send = defaultServer.send.bind(defaultServer)
 
-/** What the default server has done since its last start: {@link EchoServer.stats}. */
+/**
+ * What the default server has done since its last start; zeros before the first: {@link EchoServer.stats}.
+ *
+ * @returns connections and bytes, a snapshot.
+ * @throws `ERR_SERVER_FAILED` if the server ended because of an internal error.
+ */
 export const stats = defaultServer.stats.bind(defaultServer)
 
-/** Stops the default server: {@link EchoServer.stop}. */
+/**
+ * Stops the default server without losing what has begun: {@link EchoServer.stop}.
+ *
+ * @param options `timeout` is 1000 ms unless it is given: what is not over by then is cut off.
+ * @returns a promise that is fulfilled when everything is closed; at once if the server is not running.
+ * @throws rejects with a `TypeError` or `RangeError` for invalid arguments.
+ */
 export const stop = defaultServer.stop.bind(defaultServer)
