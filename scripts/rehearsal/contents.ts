@@ -7,7 +7,7 @@ import { run } from '../../support/run.ts'
 import type { Stage } from '../stage.ts'
 import { expectSame } from './expect.ts'
 
-const MAIN_MAY_HOLD = /^(package\.json|(README|CHANGELOG)\.md|LICENSE|dist\/[\w/-]+(\.d\.ts|\.js))$/
+const MAIN_MAY_HOLD = /^(package\.json|(README|CHANGELOG)\.md|LICENSE|docs\/\w+\.md|dist\/[\w/-]+(\.d\.ts|\.js))$/
 const MAIN_MUST_HOLD = ['README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/bin/echo-node.js']
 const KIB = 1024
 
@@ -28,7 +28,7 @@ export async function checkContents({ main, platforms }: Stage, destination: str
     const { os, cpu, libc: libcs, engines, preferUnplugged } = await manifestOf(directory)
     expectSame(
       { os, cpu, libcs, engines, preferUnplugged },
-      { os: [system], cpu: [processor], libcs: [libc === 'gnu' ? 'glibc' : libc], preferUnplugged: true },
+      { os: [system], cpu: [processor], libcs: libc && [libc === 'gnu' ? 'glibc' : libc], preferUnplugged: true },
       `what echo-node-${suffix} says that it is for`,
     )
   }
@@ -37,7 +37,9 @@ export async function checkContents({ main, platforms }: Stage, destination: str
   const { files, filename } = await pack('echo-node', main, destination)
   const paths = files.map(({ path }) => path)
   const stray = paths.filter((path) => !MAIN_MAY_HOLD.test(path))
-  const missing = MAIN_MUST_HOLD.filter((path) => !paths.includes(path))
+  const readme = await readFile(join(main, 'README.md'), 'utf8')
+  const linked = [...readme.matchAll(/\]\((?!https:)([^)#]+)/g)].map(([, path]) => path!)
+  const missing = [...MAIN_MUST_HOLD, ...linked].filter((path) => !paths.includes(path))
   expectSame({ stray, missing }, { stray: [], missing: [] }, 'the files of echo-node')
   return join(destination, filename)
 }
