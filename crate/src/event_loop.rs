@@ -201,7 +201,7 @@ impl EventLoop {
         }
     }
 
-    /// Puts sends on the wire, and accepts their connections. Each send to this server begins when those before are accepted:
+    /// Puts sends on the wire, and accepts their connections. Each send to this server begins when the one before is accepted:
     /// many at once could take every descriptor that is left, and none for the server's side of them.
     fn start_sends(&mut self) {
         if self.sends.is_empty() {
@@ -209,7 +209,7 @@ impl EventLoop {
         }
         for _ in 0..PER_TURN {
             let has_begun = match &mut self.acceptor {
-                Some(acceptor) if self.sends.is_any_in_backlog() => {
+                Some(acceptor) if self.sends.is_any_unaccepted() => {
                     acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, 1) > 0
                 }
                 Some(acceptor) if acceptor.is_paused() => false,

@@ -26,8 +26,6 @@ enum Stage {
 pub struct Exchange {
     /// Set up by [`Self::open`].
     pub socket: OwnedFd,
-    /// Kept until it is connected, for the server's side of it.
-    spare: Option<OwnedFd>,
     /// Its own address, which the server sees as the peer's.
     pub address: SocketAddrV4,
     /// The server has taken its connection from the backlog.
@@ -51,7 +49,7 @@ impl Exchange {
     pub fn open(to: SocketAddrV4, length: usize, needs_spare: bool) -> Result<Self> {
         let socket = syscalls::socket()?;
         // The server's side needs a descriptor, too: of two servers near the limit each could wait for that of the other.
-        let spare = needs_spare.then(|| socket.try_clone().map_err(|_| Error::last("accept"))).transpose()?;
+        let _spare = needs_spare.then(|| socket.try_clone().map_err(|_| Error::last("accept"))).transpose()?;
         // Without it the client's port could not be listened on until its TIME_WAIT is over.
         syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
         syscalls::connect(&socket, to)?;
@@ -68,7 +66,6 @@ impl Exchange {
         let received = Vec::with_capacity(length);
         Ok(Self {
             socket,
-            spare,
             address,
             is_accepted: false,
             to,
@@ -140,7 +137,6 @@ impl Exchange {
         if !syscalls::finish_connect(&self.socket, self.to)? {
             return Ok(false);
         }
-        self.spare = None;
         self.stage = Stage::Writing;
         self.write_and_read(data, buffer)
     }

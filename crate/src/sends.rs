@@ -240,12 +240,12 @@ impl Sends {
 
     /// Whether a send still needs the listener.
     pub fn need_listener(&self) -> bool {
-        !self.queued.is_empty() || self.in_flight.iter().any(|(_, (_, exchange))| !exchange.is_accepted)
+        !self.queued.is_empty() || self.is_any_unaccepted()
     }
 
-    /// Whether the connection of a send waits in the backlog. One that found the backlog full does not.
-    pub fn is_any_in_backlog(&self) -> bool {
-        self.in_flight.iter().any(|(_, (_, exchange))| !exchange.is_accepted && !exchange.is_connecting())
+    /// Whether the server has not yet accepted the connection of a send.
+    pub fn is_any_unaccepted(&self) -> bool {
+        self.in_flight.iter().any(|(_, (_, exchange))| !exchange.is_accepted)
     }
 
     /// Notes that the server has accepted a connection with this peer; true if it is that of a send.

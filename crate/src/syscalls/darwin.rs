@@ -52,23 +52,28 @@ fn close_on_exec(returned: Result<usize>) -> Result<OwnedFd> {
 /// Whether it is connected by now, or why it will not be: `SO_ERROR` says why, and getpeername(2) whether. A second
 /// connect(2) would not tell a refusal.
 pub fn finish_connect(socket: impl AsFd, _: SocketAddrV4) -> Result<bool> {
-    let errno: c_int = getsockopt(&socket, libc::SOL_SOCKET, libc::SO_ERROR)?;
-    if errno != 0 {
-        return Err(Error { errno, syscall: "connect" });
-    }
+    connect_error(&socket)?;
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
     match with_address(|name, length| check("connect", unsafe { libc::getpeername(fd, name, length) })) {
         Ok(_) => Ok(true),
-        Err(Error { errno: libc::ENOTCONN, .. }) => Ok(false),
-        Err(error) => Err(error),
+        Err(Error { errno: libc::ENOTCONN, .. }) => connect_error(&socket).map(|()| false),
+        // `EINVAL`: it has ended between the two calls.
+        Err(_) => connect_error(&socket).and(Err(Error { errno: libc::ECONNRESET, syscall: "connect" })),
     }
 }
 
-/// Whether clients can connect to this address. bind(2) takes multicast and broadcast addresses, too.
+/// Takes the error that a connect has left.
+fn connect_error(socket: impl AsFd) -> Result<()> {
+    let errno: c_int = getsockopt(socket, libc::SOL_SOCKET, libc::SO_ERROR)?;
+    if errno == 0 { Ok(()) } else { Err(Error { errno, syscall: "connect" }) }
+}
+
+/// Whether clients can connect to this address, to which a socket is bound. bind(2) has refused the others, with `EAFNOSUPPORT`
+/// (`tcp_usr_bind`), but for broadcast addresses of one network.
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere it takes a call that can fail")]
-pub fn is_connectable(address: SocketAddrV4) -> Result<bool> {
-    Ok(!address.ip().is_multicast() && !address.ip().is_broadcast())
+pub fn is_connectable(_: SocketAddrV4) -> Result<bool> {
+    Ok(true)
 }
 
 /// An error of write(2) as the engine knows it. While a connection is torn down, XNU may say `EPROTOTYPE` where it says `EPIPE`
@@ -87,8 +92,8 @@ pub fn unacknowledged(socket: impl AsFd) -> Result<u32> {
     getsockopt::<c_int>(socket, libc::SOL_SOCKET, libc::SO_NWRITE).map(c_int::cast_unsigned)
 }
 
-/// How long ago the peer last acknowledged something. Darwin does not say, so it is taken for just now: a connection counts
-/// as idle from the look at which it was found to have moved.
+/// How long ago the peer last acknowledged something. Darwin does not say, so it is taken for just now, and a connection may be
+/// closed a whole timeout late, but not too early.
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere it takes a call that can fail")]
 pub fn since_acknowledgement(_: impl AsFd) -> Result<Duration> {
     Ok(Duration::ZERO)
