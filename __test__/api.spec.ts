@@ -1,4 +1,4 @@
-import { networkInterfaces } from 'node:os'
+import { constants, networkInterfaces } from 'node:os'
 
 import test from 'ava'
 
@@ -109,7 +109,7 @@ test('a port that is taken is an error as Node makes it', (t) => {
     {
       message: `bind EADDRINUSE: address already in use 127.0.0.1:${port}`,
       code: 'EADDRINUSE',
-      errno: -98,
+      errno: -constants.errno.EADDRINUSE,
       syscall: 'bind',
       address: '127.0.0.1',
       port,
@@ -222,7 +222,7 @@ test('a signal that fires after the end of a send does nothing', async (t) => {
 test('a send past its timeout rejects', async (t) => {
   const server = listening(t)
   const error = await t.throwsAsync(server.send(Buffer.alloc(256 << 20), { timeout: 1 }))
-  t.like(error, { code: 'ETIMEDOUT', errno: -110, address: '127.0.0.1', port: server.port })
+  t.like(error, { code: 'ETIMEDOUT', errno: -constants.errno.ETIMEDOUT, address: '127.0.0.1', port: server.port })
 })
 
 test('stop finishes the sends that are in flight', async (t) => {

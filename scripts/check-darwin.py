@@ -11,7 +11,8 @@ from pathlib import Path
 
 import lief
 
-FOLDER = Path(__file__).parent.parent / "artifacts/unverified"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "artifacts/unverified"
 PROCESSORS = {"arm64": lief.MachO.Header.CPU_TYPE.ARM64, "x64": lief.MachO.Header.CPU_TYPE.X86_64}
 OLDEST_SYSTEM = [11, 0, 0]
 ENTRY = "_napi_register_module_v1"
@@ -19,7 +20,8 @@ ENTRY = "_napi_register_module_v1"
 COMPILERS_OWN = {"___isPlatformVersionAtLeast", "___isOSVersionAtLeast", "__mh_dylib_header", "___dso_handle"}
 LIBRARIES = {"/usr/lib/libSystem.B.dylib"}
 # Of the system that builds: a home, a checkout, a toolchain.
-BUILDERS_PATH = re.compile(rb"/(?:root|home|Users|usr/(?:lib/rustlib|src|share)|tmp|build)/[ -~]*")
+BUILDERS = ["/root", "/home", "/Users", "/usr/lib/rustlib", "/usr/src", "/usr/share", "/tmp", "/opt", "/build", str(ROOT), str(Path.home())]
+BUILDERS_PATH = re.compile(rb"(?:%s)/[ -~]*" % b"|".join(re.escape(path.encode()) for path in BUILDERS))
 
 # Apple's cs_blobs.h: all numbers are big-endian.
 EMBEDDED_SIGNATURE = 0xFADE0CC0
@@ -36,6 +38,8 @@ def check(path: Path) -> list[str]:
     exported = {symbol.name for symbol in binary.exported_symbols}
     libraries = {library.name for library in binary.libraries if library.command != lief.MachO.LoadCommand.TYPE.ID_DYLIB}
     faults = {
+        f"it is a {binary.header.file_type}": binary.header.file_type != lief.MachO.Header.FILE_TYPE.DYLIB,
+        f"it is for {binary.build_version.platform}": binary.build_version.platform != lief.MachO.BuildVersion.PLATFORMS.MACOS,
         f"it is for {binary.header.cpu_type}": binary.header.cpu_type != PROCESSORS[processor],
         f"it needs system {binary.build_version.minos}": binary.build_version.minos != OLDEST_SYSTEM,
         f"it needs {sorted(libraries - LIBRARIES)}": libraries != LIBRARIES,
@@ -56,16 +60,17 @@ def is_signed(binary: lief.MachO.Binary, data: bytes) -> bool:
     magic, _, count = struct.unpack_from(">3I", data, start)
     offsets = [struct.unpack_from(">2I", data, start + 12 + 8 * index)[1] for index in range(count)]
     directories = [start + offset for offset in offsets if struct.unpack_from(">I", data, start + offset)[0] == CODE_DIRECTORY]
-    return magic == EMBEDDED_SIGNATURE and len(directories) > 0 and all(holds(data, at) for at in directories)
+    return magic == EMBEDDED_SIGNATURE and len(directories) > 0 and all(holds(data, at, start) for at in directories)
 
 
-def holds(data: bytes, at: int) -> bool:
-    """Whether the hashes of a code directory are those of the pages."""
+def holds(data: bytes, at: int, end: int) -> bool:
+    """Whether the hashes of a code directory are those of all pages before the signature."""
     flags, hashes, _, _, slots, limit = struct.unpack_from(">6I", data, at + 12)
     size, kind, _, log_of_page = struct.unpack_from(">4B", data, at + 36)
     pages = [data[start : min(start + (1 << log_of_page), limit)] for start in range(0, limit, 1 << log_of_page)]
     stored = [data[at + hashes + size * slot :][:size] for slot in range(slots)]
-    return flags & AD_HOC != 0 and kind == SHA256 and [hashlib.sha256(page).digest() for page in pages] == stored
+    covers_all = limit == end and slots > 0
+    return covers_all and flags & AD_HOC != 0 and kind == SHA256 and [hashlib.sha256(page).digest() for page in pages] == stored
 
 
 binaries = sorted(FOLDER.glob("echo-node.darwin-*.node"))

@@ -4,14 +4,14 @@ import test from 'ava'
 
 import { locate } from '../../support/programs.ts'
 
-/** What only Linux has. */
-const OF_LINUX = new Set(['ip', 'script', 'strace', 'unshare'])
+/** What Linux has, or has otherwise. */
+const OF_LINUX = new Set(['ip', 'ncat', 'script', 'socat', 'strace', 'unshare'])
 
 /**
  * `test.serial`, or its `skip` where the program is not installed; in CI a missing program is a failure, but for those of
  * another system.
  */
 export function needing(program: string) {
-  const isElsewhere = process.platform !== 'linux' && OF_LINUX.has(program)
-  return (process.env['CI'] && !isElsewhere) || locate(program) ? test.serial : test.serial.skip
+  if (process.platform !== 'linux' && OF_LINUX.has(program)) return test.serial.skip
+  return process.env['CI'] || locate(program) ? test.serial : test.serial.skip
 }

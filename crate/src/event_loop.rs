@@ -210,7 +210,11 @@ impl EventLoop {
         for _ in 0..PER_TURN {
             let has_begun = match &mut self.acceptor {
                 Some(acceptor) if self.sends.is_any_unaccepted() => {
-                    acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, 1) > 0
+                    let accepted = acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, 1);
+                    if accepted == 0 && !acceptor.is_paused() {
+                        self.sends.look_at_unaccepted(&self.context);
+                    }
+                    accepted > 0
                 }
                 Some(acceptor) if acceptor.is_paused() => false,
                 _ => self.sends.start_next(&mut self.context),

@@ -30,6 +30,8 @@ pub struct Exchange {
     pub address: SocketAddrV4,
     /// The server has taken its connection from the backlog.
     pub is_accepted: bool,
+    /// It will not be accepted soon: nobody waits for that.
+    pub is_late: bool,
     to: SocketAddrV4,
     stage: Stage,
     /// What the poller waits for on its behalf; nothing before it is registered.
@@ -68,6 +70,7 @@ impl Exchange {
             socket,
             address,
             is_accepted: false,
+            is_late: false,
             to,
             stage,
             interest: None,

@@ -35,12 +35,14 @@ pub struct Outgoing {
     deadline: Moment,
     /// Why it could not begin yet.
     blocked_by: Option<Error>,
+    /// How long it may take to be connected and accepted before it is looked at.
+    grace: Duration,
 }
 
 impl Outgoing {
     /// A send that is yet to begin.
     pub fn new(id: u64, to: SocketAddrV4, data: Vec<u8>, timeout: Duration, patience: Duration) -> Self {
-        Self { id, to, data, timeout, patience, deadline: Moment::ZERO, blocked_by: None }
+        Self { id, to, data, timeout, patience, deadline: Moment::ZERO, blocked_by: None, grace: RETRY }
     }
 }
 
@@ -128,12 +130,7 @@ impl Sends {
         let Some((outgoing, exchange)) = self.in_flight.get_mut(slot) else { return };
         match exchange.advance(&outgoing.data, &mut context.buffer[..context.read_size]) {
             Ok(false) if exchange.is_written() => self.wait_for_echo(context, slot),
-            Ok(false) => {
-                if self.is_own && exchange.is_connecting() {
-                    self.look_after(context, slot, RETRY);
-                }
-                self.wait_for_event(context, slot);
-            }
+            Ok(false) => self.wait_for_event(context, slot),
             Ok(true) => self.finish(context, slot, Ok(())),
             Err(error) if exchange.is_connecting() => {
                 let (outgoing, _) = self.remove(context, slot);
@@ -163,16 +160,30 @@ impl Sends {
         }
     }
 
-    /// Ends our side of a connection whose peer has had its time. One to the own server that is not connected has found the
-    /// backlog full: the kernel would try again only after a second.
+    /// Sees to a look at the sends that are not in the backlog, nor accepted.
+    pub fn look_at_unaccepted(&mut self, context: &Context) {
+        let is_unaccepted = |exchange: &Exchange| !exchange.is_accepted && !exchange.is_late;
+        let slots = self.in_flight.iter().filter(|(_, (_, exchange))| is_unaccepted(exchange)).map(|(slot, _)| slot);
+        for slot in slots.collect::<Vec<_>>() {
+            self.look_after(context, slot, self.in_flight[slot].0.grace);
+        }
+    }
+
+    /// Ends our side of a connection whose peer has had its time. One to the own server that is not connected by now has found
+    /// the backlog full, and begins again; one that is connected, but not accepted, has found it full with its last packet. In
+    /// both cases the kernel would try again only after a second.
     fn look(&mut self, context: &Context, slot: usize) {
         let (_, exchange) = &mut self.in_flight[slot];
         exchange.next_look = None;
         if exchange.is_written() {
             self.half_close(context, slot);
         } else if exchange.is_connecting() {
-            let (outgoing, _) = self.remove(context, slot);
+            let (mut outgoing, _) = self.remove(context, slot);
+            // Where a handshake takes its time, it gets it in the end.
+            outgoing.grace = outgoing.grace.saturating_mul(2);
             self.queued.insert(outgoing.id, outgoing);
+        } else {
+            exchange.is_late = !exchange.is_accepted;
         }
     }
 
@@ -211,6 +222,10 @@ impl Sends {
         {
             self.looks.pop_first();
             if let Some(slot) = self.slot(id) {
+                // What it waits for may be here.
+                self.advance(context, slot);
+            }
+            if let Some(slot) = self.slot(id) {
                 self.look(context, slot);
             }
         }
@@ -240,12 +255,12 @@ impl Sends {
 
     /// Whether a send still needs the listener.
     pub fn need_listener(&self) -> bool {
-        !self.queued.is_empty() || self.is_any_unaccepted()
+        !self.queued.is_empty() || self.in_flight.iter().any(|(_, (_, exchange))| !exchange.is_accepted)
     }
 
-    /// Whether the server has not yet accepted the connection of a send.
+    /// Whether a send is to be accepted before the next one begins.
     pub fn is_any_unaccepted(&self) -> bool {
-        self.in_flight.iter().any(|(_, (_, exchange))| !exchange.is_accepted)
+        self.in_flight.iter().any(|(_, (_, exchange))| !exchange.is_accepted && !exchange.is_late)
     }
 
     /// Notes that the server has accepted a connection with this peer; true if it is that of a send.

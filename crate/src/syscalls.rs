@@ -112,7 +112,7 @@ pub fn connect(socket: impl AsFd, address: SocketAddrV4) -> Result<bool> {
         Err(Error { errno: libc::EINPROGRESS | libc::EALREADY, .. }) => Ok(false),
         // connect(2): for a TCP socket it means that all client ports are taken, and nothing is under way.
         Err(Error { errno: libc::EAGAIN, syscall }) => Err(Error { errno: libc::EADDRNOTAVAIL, syscall }),
-        Err(error) => Err(error),
+        Err(error) => Err(connect_error(error)),
     }
 }
 
@@ -123,11 +123,12 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     retry("read", || unsafe { libc::read(fd, buffer.as_mut_ptr().cast::<c_void>(), buffer.len()) })
 }
 
-/// Writes what there is room for, and says how much that was: write(2).
+/// Writes what there is room for, and says how much that was: write(2). Of more than an int can count Linux takes a part, and
+/// XNU nothing.
 pub fn write(fd: impl AsFd, data: &[u8]) -> Result<usize> {
-    let fd = fd.as_fd().as_raw_fd();
-    // SAFETY: the kernel reads `data.len()` bytes from `data`, which outlives the call.
-    retry("write", || unsafe { libc::write(fd, data.as_ptr().cast::<c_void>(), data.len()) }).map_err(write_error)
+    let (fd, length) = (fd.as_fd().as_raw_fd(), data.len().min(c_int::MAX as usize));
+    // SAFETY: the kernel reads `length` bytes from `data`, which has as many and outlives the call.
+    retry("write", || unsafe { libc::write(fd, data.as_ptr().cast::<c_void>(), length) }).map_err(write_error)
 }
 
 /// Ends our side of the connection, so that the peer reads an end: shutdown(2) with `SHUT_WR`. `ENOTCONN` says that there is no

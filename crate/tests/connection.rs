@@ -98,6 +98,7 @@ fn the_end_of_input_closes_it() {
     assert_eq!(pair.take(), 8);
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]
 #[test]
 fn a_peer_that_is_gone_closes_it() {
     let mut pair = pair();
@@ -121,6 +122,7 @@ fn draining_it_echoes_what_has_arrived_and_lingers() {
     assert_eq!(pair.advance(), Ok(Next::Linger));
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]
 #[test]
 fn reads_are_small_while_all_owe_more_than_the_limit_and_large_at_it() {
     let mut pair = pair();

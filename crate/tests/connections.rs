@@ -77,6 +77,7 @@ impl Scene {
     }
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "on macOS Unix sockets say what is unread, and idleness begins later")]
 #[test]
 fn a_connection_is_idle_after_its_timeout_and_not_before() {
     let mut scene = Scene::new();
@@ -123,6 +124,7 @@ fn input_that_waits_is_served_before_its_connection_is_closed() {
     peer.read_exact(&mut [0; 5]).unwrap();
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "on macOS Unix sockets say what is unread, and idleness begins later")]
 #[test]
 fn many_that_expire_together_are_closed_a_part_per_turn() {
     let mut scene = Scene::new();

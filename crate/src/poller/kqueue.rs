@@ -37,22 +37,24 @@ impl Poller {
     /// Changes what to wait for. Fails with `ENOMEM`.
     pub fn modify(&self, fd: impl AsFd, source: Source, interest: Interest) -> Result<()> {
         let change = |filter, flags| change(&fd, filter, flags, source);
-        // Deleted first: to add a filter that is there would leave its `EV_CLEAR` as it is.
         let [read, write] = [libc::EVFILT_READ, libc::EVFILT_WRITE];
-        let mut changes = vec![change(read, libc::EV_DELETE), change(write, libc::EV_DELETE)];
-        match interest {
-            // The loss of the connection is wanted all the same. With `EV_CLEAR` an end or input that is left unread wakes
-            // once, not without end, and input only when it fills the buffer.
-            Interest::Nothing => changes.push(kevent64_s {
-                fflags: libc::NOTE_LOWAT,
-                data: i64::from(i32::MAX),
-                ..change(read, libc::EV_ADD | libc::EV_CLEAR)
-            }),
-            Interest::Readable => changes.push(change(read, libc::EV_ADD)),
-            Interest::Writable => changes.push(change(write, libc::EV_ADD)),
-            Interest::Both => changes.extend([change(read, libc::EV_ADD), change(write, libc::EV_ADD)]),
-        }
-        self.apply(&changes)
+        // The loss of the connection is wanted in any case. With `EV_CLEAR` an end or input that is left unread wakes once, not
+        // without end, and input only when it fills the buffer.
+        let loss = kevent64_s {
+            fflags: libc::NOTE_LOWAT,
+            data: i64::from(i32::MAX),
+            ..change(read, libc::EV_ADD | libc::EV_CLEAR)
+        };
+        let [reading, writing] = [read, write].map(|filter| change(filter, libc::EV_ADD));
+        // To add one twice does no harm.
+        let [one, other] = match interest {
+            Interest::Nothing => [loss, loss],
+            Interest::Readable => [reading, reading],
+            Interest::Writable => [writing, writing],
+            Interest::Both => [reading, writing],
+        };
+        // Deleted first: to add a filter that is there would leave its `EV_CLEAR` as it is.
+        self.apply(&[change(read, libc::EV_DELETE), change(write, libc::EV_DELETE), one, other])
     }
 
     /// Stops waiting for a descriptor. Nothing happens if it is not registered.

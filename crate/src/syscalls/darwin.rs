@@ -29,13 +29,13 @@ pub fn socket() -> Result<OwnedFd> {
 pub fn accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddrV4)> {
     let fd = listener.as_fd().as_raw_fd();
     // XNU takes the connection from the backlog before it looks for a descriptor, and drops it if there is none. So it is
-    // asked for one first.
+    // asked for one first. Another thread may take it in between.
     // SAFETY: takes no pointer.
     drop(owned(check("accept", unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) }))?);
     with_address(|name, length: *mut socklen_t| {
         // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
         let socket = close_on_exec(retry("accept", || unsafe { libc::accept(fd, name, length) }))?;
-        // XNU gives a connection that was reset in the backlog, without an address.
+        // Older kernels give a connection that was reset in the backlog, without an address.
         // SAFETY: `length` points to what the kernel has just written.
         if unsafe { *length } == 0 { Err(Error { errno: libc::ECONNABORTED, syscall: "accept" }) } else { Ok(socket) }
     })
@@ -52,19 +52,19 @@ fn close_on_exec(returned: Result<usize>) -> Result<OwnedFd> {
 /// Whether it is connected by now, or why it will not be: `SO_ERROR` says why, and getpeername(2) whether. A second
 /// connect(2) would not tell a refusal.
 pub fn finish_connect(socket: impl AsFd, _: SocketAddrV4) -> Result<bool> {
-    connect_error(&socket)?;
+    pending_error(&socket)?;
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
     match with_address(|name, length| check("connect", unsafe { libc::getpeername(fd, name, length) })) {
         Ok(_) => Ok(true),
-        Err(Error { errno: libc::ENOTCONN, .. }) => connect_error(&socket).map(|()| false),
+        Err(Error { errno: libc::ENOTCONN, .. }) => pending_error(&socket).map(|()| false),
         // `EINVAL`: it has ended between the two calls.
-        Err(_) => connect_error(&socket).and(Err(Error { errno: libc::ECONNRESET, syscall: "connect" })),
+        Err(_) => pending_error(&socket).and(Err(Error { errno: libc::ECONNRESET, syscall: "connect" })),
     }
 }
 
 /// Takes the error that a connect has left.
-fn connect_error(socket: impl AsFd) -> Result<()> {
+fn pending_error(socket: impl AsFd) -> Result<()> {
     let errno: c_int = getsockopt(socket, libc::SOL_SOCKET, libc::SO_ERROR)?;
     if errno == 0 { Ok(()) } else { Err(Error { errno, syscall: "connect" }) }
 }
@@ -74,6 +74,17 @@ fn connect_error(socket: impl AsFd) -> Result<()> {
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere it takes a call that can fail")]
 pub fn is_connectable(_: SocketAddrV4) -> Result<bool> {
     Ok(true)
+}
+
+/// An error of connect(2) as the engine knows it. XNU says `EINVAL` where the port that it has chosen for the client is the one to
+/// connect to, on which then nobody listens (`tcp_connect`; libuv #2503), and `EAFNOSUPPORT` for multicast and broadcast addresses
+/// (`tcp_usr_connect_common`).
+pub fn connect_error(error: Error) -> Error {
+    match error.errno {
+        libc::EINVAL => Error { errno: libc::ECONNREFUSED, ..error },
+        libc::EAFNOSUPPORT => Error { errno: libc::ENETUNREACH, ..error },
+        _ => error,
+    }
 }
 
 /// An error of write(2) as the engine knows it. While a connection is torn down, XNU may say `EPROTOTYPE` where it says `EPIPE`
@@ -114,12 +125,15 @@ pub fn kevent(
     timeout: Option<timespec>,
 ) -> Result<usize> {
     let room = |length: usize| c_int::try_from(length).unwrap_or(c_int::MAX);
-    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
     let (fd, to) = (queue.as_fd().as_raw_fd(), events.as_mut_ptr());
+    // Without it XNU arms a timer to wait for no time at all, too.
+    let is_zero = timeout.is_some_and(|time| time.tv_sec == 0 && time.tv_nsec == 0);
+    let flags = if is_zero { libc::KEVENT_FLAG_IMMEDIATE } else { 0 };
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: the kernel reads `changes`, writes at most as many events as `events` has, which is borrowed for us alone, and
     // reads the time, if there is one; all outlive the call.
     check("kevent64", unsafe {
-        libc::kevent64(fd, changes.as_ptr(), room(changes.len()), to, room(events.len()), 0, timeout)
+        libc::kevent64(fd, changes.as_ptr(), room(changes.len()), to, room(events.len()), flags, timeout)
     })
 }
 

@@ -39,6 +39,11 @@ pub fn is_connectable(address: SocketAddrV4) -> Result<bool> {
     Ok(refusal != Err(libc::ENETUNREACH))
 }
 
+/// An error of connect(2) as the engine knows it.
+pub fn connect_error(error: Error) -> Error {
+    error
+}
+
 /// An error of write(2) as the engine knows it.
 pub fn write_error(error: Error) -> Error {
     error
