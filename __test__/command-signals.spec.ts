@@ -265,6 +265,20 @@ needing('script')('a later signal ends a server whose terminal takes no output',
   t.is(code, '143')
 })
 
+const asRootWithScript = process.getuid!() === 0 || process.env['CI'] ? needing('script') : test.skip
+
+asRootWithScript('a terminal of another user is left as it was', async (t) => {
+  const nobody = 'setpriv --reuid 65534 --regid 65534 --clear-groups'
+  const command = `${nobody} "${process.execPath}" "${EXECUTABLE}" serve --port 0 --json; grep flags /proc/self/fdinfo/1`
+  const terminal = new Child(['script', '-qec', command, '/dev/null'])
+  await terminal.line()
+  // Ctrl-C.
+  terminal.process.stdin.write('\u0003')
+  const last = await until('it says the flags', async () => /flags:\s*(\d+)/.exec(await terminal.line())?.[1])
+  t.is(parseInt(last, 8) & flags.O_NONBLOCK, 0, last)
+  await terminal.end()
+})
+
 needing('script')('a terminal that takes no reports holds up neither replies nor the end', async (t) => {
   const directory = await temporaryDirectory()
   t.teardown(() => directory[Symbol.dispose]())

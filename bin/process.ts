@@ -11,6 +11,14 @@ const LONGEST_STALL = 5000
 /** How long to wait for somebody to read the last lines. */
 const LAST_LINES = 5000
 
+/** What Node.js has of a terminal. */
+interface TerminalHandle {
+  setBlocking(isBlocking: boolean): void
+}
+
+/** The terminals that do not block. */
+const neverBlockingHandles = new Set<TerminalHandle>()
+
 /** Standard output. */
 export const output = openOutput()
 
@@ -30,9 +38,21 @@ export function openInput(): Readable {
 
 /** A terminal that takes no output, as after Ctrl-S, would block the process, and no signal could end it. */
 function neverBlocking(stream: NodeJS.WriteStream): Writable {
-  // oxlint-disable-next-line no-underscore-dangle -- Node.js has no public way to say so
-  if (stream.isTTY) Object(stream)._handle.setBlocking(false)
+  if (stream.isTTY) {
+    // oxlint-disable-next-line no-underscore-dangle -- Node.js has no public way to say so
+    const handle = (Object(stream) as { _handle: TerminalHandle })._handle
+    handle.setBlocking(false)
+    neverBlockingHandles.add(handle)
+  }
   return stream
+}
+
+/**
+ * Where the terminal belongs to another user, libuv cannot open it again for itself: then those who use it next find it as this
+ * process leaves it.
+ */
+function leaveTerminals(): void {
+  for (const handle of neverBlockingHandles) handle.setBlocking(true)
 }
 
 /**
@@ -66,6 +86,7 @@ function afterSameRequest(run: () => void): void {
 }
 
 function endBy(signal: NodeJS.Signals): void {
+  leaveTerminals()
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)
   // Still alive: for process 1 of a container the kernel ignores signals without a handler.
@@ -111,6 +132,7 @@ export function leaveBy(other: typeof leave): void {
 
 /** Ends the process. */
 export function exitNow(code = Number(process.exitCode ?? 0)): never {
+  leaveTerminals()
   // Node.js restores the settings of its terminals when it exits, and aborts if a terminal is gone. There is nothing to
   // restore, and those that are closed it passes over.
   for (const descriptor of [0, 1, 2]) if (fstatSync(descriptor).isCharacterDevice()) closeSync(descriptor)
