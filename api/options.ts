@@ -17,7 +17,7 @@ export interface StartOptions {
   host?: string | undefined
   /**
    * How many connections may wait to be accepted: the backlog of listen(2), 1 to 2,147,483,647. Linux limits it to
-   * `net.core.somaxconn`.
+   * `net.core.somaxconn`, macOS to `kern.ipc.somaxconn`.
    * @default 511
    */
   backlog?: number | undefined
