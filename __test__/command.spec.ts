@@ -86,7 +86,8 @@ const WRONG: [string[], string][] = [
 ]
 
 for (const [args, message] of WRONG) {
-  test(`wrong arguments: ${args.join(' ')}`, async (t) => {
+  // One after the other: so many processes at once would hold up each other, and the tests beside them.
+  test.serial(`wrong arguments: ${args.join(' ')}`, async (t) => {
     t.like(await run(args), { code: 2, stdout: '', stderr: `echo-node: ${message}\n` })
   })
 }
@@ -159,8 +160,9 @@ test('PORT in the environment is the default of --port', async (t) => {
 for (const time of ['50', '50ms', '0.05s']) {
   test(`serve --idle-timeout ${time} closes idle connections after 50 ms`, async (t) => {
     const server = start(['serve', '-p', '0', '--threads', '2', '--idle-timeout', time])
+    const port = portIn(await server.line())
     const begin = performance.now()
-    const client = await Client.connect(portIn(await server.line()))
+    const client = await Client.connect(port)
     t.is(await client.end(), undefined)
     // Seconds would not be over yet, and minutes neither.
     t.true(performance.now() - begin < 10_000)

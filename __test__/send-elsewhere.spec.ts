@@ -74,7 +74,7 @@ test('a failure says the address, and what had come back', async (t) => {
   const reset = await t.throwsAsync(send('hello', { port: server.port! }))
   t.like(reset, { code: 'ECONNRESET', syscall: 'read', received: Buffer.from('hel') })
   server.faults = { stallAfter: 3 }
-  const late = await t.throwsAsync(send('hello', { port: server.port!, timeout: 200 }))
+  const late = await t.throwsAsync(send('hello', { port: server.port!, timeout: 2000 }))
   t.like(late, { code: 'ETIMEDOUT', syscall: 'read', received: Buffer.from('hel') })
 })
 
