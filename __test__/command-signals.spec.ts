@@ -1,6 +1,6 @@
 // Stop signals: the first ones drain, a later one cuts off.
 
-import { execFileSync, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import {
   closeSync,
@@ -236,6 +236,39 @@ for (const options of [[], ['--verbose'], ['--json']]) {
     t.is(server.stderr, '')
   })
 }
+
+test('who reads slowly gets all that serve has printed, also at its end', async (t) => {
+  const server = spawn(process.execPath, [EXECUTABLE, 'serve', '--port', '0', '--json'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => server.kill('SIGKILL'))
+  const [first] = (await once(server.stdout.setEncoding('utf8'), 'data')) as [string]
+  server.stdout.pause()
+  const { port } = JSON.parse(first) as { port: number }
+  for (let count = 0; count < 8; count++) {
+    await Promise.all(Array.from({ length: 500 }, async () => (await Client.connect(port)).close()))
+  }
+  const exit = once(server, 'exit')
+  server.kill('SIGTERM')
+  // A little more often than the process looks whether anyone reads.
+  let all = ''
+  server.stdout.on('data', (part: string) => {
+    all += part
+    server.stdout.pause()
+    setTimeout(() => server.stdout.resume(), 1000)
+  })
+  server.stdout.resume()
+  const [code] = await exit
+  server.stdout
+    .removeAllListeners('data')
+    .on('data', (part: string) => (all += part))
+    .resume()
+  await once(server.stdout, 'end')
+  t.is(code, 0)
+  const lines = all.trimEnd().split('\n')
+  t.like(JSON.parse(lines.at(-1)!), { event: 'stopped', totalConnections: 4000 })
+  t.is(lines.length, 2 * 4000 + 1)
+})
 
 /** Writes to a pipe until it takes no more. */
 function fill(descriptor: number): void {

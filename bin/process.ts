@@ -110,11 +110,28 @@ export function print(text: string, whenWritten?: () => void): void {
  * Node.js gives up its signal handlers before the process is gone.
  */
 export async function exit(): Promise<never> {
-  if (givesUpUnread) setTimeout(exitNow, LAST_LINES)
+  if (givesUpUnread) giveUpWhenStuck(output)
   await written(output)
-  if (hasReported) setTimeout(exitNow, LAST_LINES)
+  if (hasReported) giveUpWhenStuck(process.stderr)
   if (hasReported) await written(process.stderr)
   return exitNow()
+}
+
+/** Ends the process when nobody reads what it has written. Who reads slowly gets all of it. */
+function giveUpWhenStuck(stream: Writable): void {
+  let before = unread(stream)
+  setInterval(() => {
+    const now = unread(stream)
+    if (now === before) exitNow()
+    before = now
+  }, LAST_LINES)
+}
+
+/** How many bytes of the writes under way the system has not taken yet. */
+function unread(stream: Writable): number {
+  // oxlint-disable-next-line no-underscore-dangle -- a write of Node.js's says only when it is over
+  const { _handle: handle } = Object(stream) as { _handle?: { writeQueueSize?: number } }
+  return stream.writableLength + (handle?.writeQueueSize ?? 0)
 }
 
 /** Waits until a stream has written what it holds. With nothing to write, a broken one is not asked. */
