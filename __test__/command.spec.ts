@@ -11,12 +11,13 @@ import { text } from 'node:stream/consumers'
 import test from 'ava'
 
 import { duration } from '../bin/arguments.ts'
-import { killAll } from '../support/children.ts'
+import { Child, killAll } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { within } from '../support/wait.ts'
 import { Client } from './support/clients.ts'
 import { eventsUpTo, INIT, request, run, start } from './support/command.ts'
 import { MANY, stuckNode } from './support/stuck-node.ts'
+import { needing } from './support/tools.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 
@@ -91,6 +92,15 @@ for (const [args, message] of WRONG) {
     t.like(await run(args), { code: 2, stdout: '', stderr: `echo-node: ${message}\n` })
   })
 }
+
+needing('unshare')('serve listens where the loopback interface is down', async (t) => {
+  for (const host of ['0.0.0.0', '127.0.0.1']) {
+    const command = [process.execPath, EXECUTABLE, 'serve', '--port', '0', '--host', host]
+    const server = new Child(['unshare', '--map-root-user', '--net', ...command])
+    t.true((await server.line()).startsWith(`echo-node listening on ${host}:`))
+    t.is(await server.kill('SIGTERM'), 0)
+  }
+})
 
 test('serve echoes, drains at SIGTERM, prints the totals and exits with 0', async (t) => {
   const server = start(['serve', '--port', '0'])

@@ -1,7 +1,7 @@
 //! The calls of Linux. Every descriptor is made with its flags by the call that makes it: none can leak into a child process,
 //! whatever another thread forks in between.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -33,8 +33,12 @@ pub fn finish_connect(socket: impl AsFd, address: SocketAddrV4) -> Result<bool> 
 }
 
 /// Whether clients can connect to this address, to which a socket is bound that does not listen yet. bind(2) takes multicast and
-/// broadcast addresses, too; connect(2) says that there is no way to those, and is refused elsewhere.
+/// broadcast addresses, too; connect(2) says that there is no way to those, and is refused elsewhere. It says so of this machine's
+/// own addresses, too, while the loopback interface is down.
 pub fn is_connectable(address: SocketAddrV4) -> Result<bool> {
+    if [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST].contains(address.ip()) {
+        return Ok(true);
+    }
     let refusal = super::connect(socket()?, address).map_err(|error| error.errno);
     Ok(refusal != Err(libc::ENETUNREACH))
 }
