@@ -79,12 +79,12 @@ test.serial('no request is taken while the output is full', async (t) => {
 
 test.serial('replies that are ready together go out in few writes', async (t) => {
   const lab = await Lab.started(t, real)
-  const before = lab.output.writes
+  const [before, begin] = [lab.output.writes, performance.now()]
   lab.write(Array.from({ length: 1000 }, (_, index) => request('tcp_echo_stats', index + 2)))
   await lab.answered(1002)
-  // On a busy machine a turn ends before all are ready.
-  const writes = lab.output.writes - before
-  t.true(writes <= 20, `${writes}`)
+  // 1,000 of them are 120 KB. A node that the machine holds up gives up its turn every 10 ms, and writes before that.
+  const turns = Math.floor((performance.now() - begin) / 10)
+  t.true(lab.output.writes - before <= 3 + turns)
   await lab.close()
 })
 

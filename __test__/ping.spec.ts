@@ -1,6 +1,5 @@
 // `echo-node ping` against real servers, good and bad ones.
 
-import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
@@ -12,7 +11,7 @@ import { EXECUTABLE } from '../support/paths.ts'
 import { freePort } from '../support/ports.ts'
 import { until } from '../support/wait.ts'
 import { run, start } from './support/command.ts'
-import { bound } from './support/namespace.ts'
+import { bound, withoutAnswer } from './support/namespace.ts'
 import { needing } from './support/tools.ts'
 
 test.after.always(killAll)
@@ -221,11 +220,7 @@ needing('unshare')('DNS: a name that has only an IPv6 address', async (t) => {
 })
 
 needing('unshare')('DNS: no answer within the timeout', async (t) => {
-  const silent = createSocket('udp4')
-  silent.bind(53, '127.0.0.53')
-  await once(silent, 'listening')
-  t.teardown(() => silent.close())
-  const through = await bound(t, '/etc/resolv.conf', 'nameserver 127.0.0.53\noptions timeout:30\n')
+  const through = await withoutAnswer(t, '127.0.0.53', 'timeout:30')
   const args = ['ping', 'any.test:7', '--count', '1', '--json', '--timeout', '300ms']
   const { code, stdout } = await run(args, '', through)
   t.like(JSON.parse(stdout.split('\n', 1)[0]!) as object, { word: 'DNS', code: 'ETIMEDOUT', syscall: 'getaddrinfo' })

@@ -1,6 +1,5 @@
 // Sends to servers that are not the sender's own.
 
-import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 
@@ -14,7 +13,7 @@ import { descriptors, threads } from '../support/proc.ts'
 import { until } from '../support/wait.ts'
 import { runScript } from './support/command.ts'
 import { listening } from './support/listening.ts'
-import { bound } from './support/namespace.ts'
+import { withoutAnswer } from './support/namespace.ts'
 import { needing } from './support/tools.ts'
 
 test.after.always(killAll)
@@ -131,11 +130,7 @@ test('a process that only sends ends at once, and not before', async (t) => {
 })
 
 needing('unshare')('the time of a send begins before its name is resolved', async (t) => {
-  const silent = createSocket('udp4')
-  silent.bind(53, '127.0.0.54')
-  await once(silent, 'listening')
-  t.teardown(() => silent.close())
-  const through = await bound(t, '/etc/resolv.conf', 'nameserver 127.0.0.54\noptions timeout:1 attempts:1\n')
+  const through = await withoutAnswer(t, '127.0.0.54', 'timeout:1 attempts:1')
   const child = new Child([...through, ...typescript('__test__/support/send-child.ts', ['any.test', '7', '200'])])
   const { result, took } = await child.json<{ result: object; took: number }>()
   t.deepEqual(result, { code: 'ETIMEDOUT', syscall: 'getaddrinfo' })

@@ -7,7 +7,8 @@ import { constants } from 'node:os'
 import { startClient, type NativeClient, type NativeTimes } from './binding.ts'
 import { codedError, systemError, type Address } from './errors.ts'
 import { payload } from './options.ts'
-import { clearInterval, clearTimeout, now, Sends, setImmediate, setInterval, setTimeout } from './sends.ts'
+import { Sends } from './sends.ts'
+import { clearInterval, clearTimeout, now, setImmediate, setInterval, setTimeout } from './timers.ts'
 
 /** How long its thread stays without sends, in milliseconds. */
 const IDLE = 5000

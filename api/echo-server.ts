@@ -8,7 +8,8 @@ import { codedError, systemError, type Address } from './errors.ts'
 import { checkedFaults, nativeFaults, type Faults } from './faults.ts'
 import { closeOptions, payload, sendOptions, startOptions, stopOptions } from './options.ts'
 import type { CloseOptions, SendOptions, StartOptions, StopOptions } from './options.ts'
-import { clearInterval, now, Sends, setImmediate, setInterval } from './sends.ts'
+import { Sends } from './sends.ts'
+import { clearInterval, nextTick, now, setImmediate, setInterval } from './timers.ts'
 
 /** What a server has done since it started. A snapshot: it does not change. */
 export interface Stats {
@@ -36,8 +37,6 @@ export interface ServerEvents extends ConnectionEvents {
   close: [error?: Error]
 }
 
-// Taken when this module is loaded, as the timers are.
-const nextTick = process.nextTick.bind(process)
 const SETTLED = Promise.resolve()
 
 const NO_STATS: Stats = { totalConnections: 0, totalBytes: 0, activeConnections: 0, rejectedConnections: 0 }

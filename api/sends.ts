@@ -1,14 +1,7 @@
 /** The sends of one engine that are under way, and their promises. */
 
-import timers from 'node:timers'
-
 import type { NativeOutcome } from './binding.ts'
 import { abortError, systemError, type Address, type SystemError } from './errors.ts'
-
-// Not the global ones: those of jsdom are no objects. Taken when this module is loaded: fake timers of a test, installed
-// later, would never clear what a real one has set.
-export const { setImmediate, setInterval, clearInterval, setTimeout, clearTimeout } = timers
-export const now = performance.now.bind(performance)
 
 interface Pending {
   to: Address

@@ -20,11 +20,7 @@ pub fn listen(address: SocketAddrV4, backlog: i32) -> Result<(OwnedFd, SocketAdd
     syscalls::setsockopt(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
     syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
     syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_OOBINLINE, 1)?;
-    syscalls::bind(&socket, address).map_err(|error| match error.errno {
-        // Of Darwin's for multicast and broadcast addresses; Linux knows them only when a client connects.
-        libc::EAFNOSUPPORT => Error { errno: libc::EADDRNOTAVAIL, ..error },
-        _ => error,
-    })?;
+    syscalls::bind(&socket, address)?;
     let address = syscalls::getsockname(&socket)?;
     if !syscalls::is_connectable(address)? {
         return Err(Error { errno: libc::EADDRNOTAVAIL, syscall: "bind" });

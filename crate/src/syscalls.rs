@@ -24,7 +24,7 @@ pub use system::*;
 
 /// The calling convention: a negative number says that `errno` has the reason.
 fn check<N: TryInto<usize>>(syscall: &'static str, returned: N) -> Result<usize> {
-    returned.try_into().map_err(|_| Error::last(syscall))
+    returned.try_into().map_err(|_| as_known(Error::last(syscall)))
 }
 
 /// The same for calls that a signal can interrupt: they are made again (signal(7)).
@@ -32,7 +32,7 @@ fn retry<N: TryInto<usize>>(syscall: &'static str, mut call: impl FnMut() -> N) 
     loop {
         match call().try_into() {
             Ok(returned) => return Ok(returned),
-            Err(_) => match Error::last(syscall) {
+            Err(_) => match as_known(Error::last(syscall)) {
                 Error { errno: libc::EINTR, .. } => {}
                 error => return Err(error),
             },
@@ -112,7 +112,7 @@ pub fn connect(socket: impl AsFd, address: SocketAddrV4) -> Result<bool> {
         Err(Error { errno: libc::EINPROGRESS | libc::EALREADY, .. }) => Ok(false),
         // connect(2): for a TCP socket it means that all client ports are taken, and nothing is under way.
         Err(Error { errno: libc::EAGAIN, syscall }) => Err(Error { errno: libc::EADDRNOTAVAIL, syscall }),
-        Err(error) => Err(connect_error(error)),
+        Err(error) => Err(error),
     }
 }
 
@@ -128,16 +128,14 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
 pub fn write(fd: impl AsFd, data: &[u8]) -> Result<usize> {
     let (fd, length) = (fd.as_fd().as_raw_fd(), data.len().min(c_int::MAX as usize));
     // SAFETY: the kernel reads `length` bytes from `data`, which has as many and outlives the call.
-    retry("write", || unsafe { libc::write(fd, data.as_ptr().cast::<c_void>(), length) }).map_err(write_error)
+    retry("write", || unsafe { libc::write(fd, data.as_ptr().cast::<c_void>(), length) })
 }
 
 /// Ends our side of the connection, so that the peer reads an end: shutdown(2) with `SHUT_WR`. `ENOTCONN` says that there is no
 /// connection any more.
 pub fn shutdown_write(socket: impl AsFd) -> Result<()> {
     // SAFETY: takes no pointer.
-    check("shutdown", unsafe { libc::shutdown(socket.as_fd().as_raw_fd(), libc::SHUT_WR) })
-        .map(drop)
-        .map_err(shutdown_error)
+    check("shutdown", unsafe { libc::shutdown(socket.as_fd().as_raw_fd(), libc::SHUT_WR) }).map(drop)
 }
 
 /// Takes the error that the socket has pending, and fails with it: `SO_ERROR` of socket(7).

@@ -55,7 +55,7 @@ pub fn finish_connect(socket: impl AsFd, _: SocketAddrV4) -> Result<bool> {
     pending_error(&socket)?;
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
-    match with_address(|name, length| check("connect", unsafe { libc::getpeername(fd, name, length) })) {
+    match with_address(|name, length| check("getpeername", unsafe { libc::getpeername(fd, name, length) })) {
         Ok(_) => Ok(true),
         Err(Error { errno: libc::ENOTCONN, .. }) => pending_error(&socket).map(|()| false),
         // `EINVAL`: it has ended between the two calls.
@@ -76,26 +76,22 @@ pub fn is_connectable(_: SocketAddrV4) -> Result<bool> {
     Ok(true)
 }
 
-/// An error of connect(2) as the engine knows it. XNU says `EINVAL` where the port that it has chosen for the client is the one to
-/// connect to, on which then nobody listens (`tcp_connect`; libuv #2503), and `EAFNOSUPPORT` for multicast and broadcast addresses
-/// (`tcp_usr_connect_common`).
-pub fn connect_error(error: Error) -> Error {
-    match error.errno {
-        libc::EINVAL => Error { errno: libc::ECONNREFUSED, ..error },
-        libc::EAFNOSUPPORT => Error { errno: libc::ENETUNREACH, ..error },
-        _ => error,
-    }
-}
-
-/// An error of write(2) as the engine knows it. While a connection is torn down, XNU may say `EPROTOTYPE` where it says `EPIPE`
-/// a moment later (libuv #3405, mio #1364).
-pub fn write_error(error: Error) -> Error {
-    if error.errno == libc::EPROTOTYPE { Error { errno: libc::EPIPE, ..error } } else { error }
-}
-
-/// An error of shutdown(2) as the engine knows it. XNU says `EINVAL` where there is no connection any more.
-pub fn shutdown_error(error: Error) -> Error {
-    if error.errno == libc::EINVAL { Error { errno: libc::ENOTCONN, ..error } } else { error }
+/// An error as the engine knows it: as Linux says it.
+pub fn as_known(error: Error) -> Error {
+    let errno = match (error.syscall, error.errno) {
+        // Of multicast and broadcast addresses (`tcp_usr_bind`, `tcp_usr_connect_common`).
+        ("bind", libc::EAFNOSUPPORT) => libc::EADDRNOTAVAIL,
+        ("connect", libc::EAFNOSUPPORT) => libc::ENETUNREACH,
+        // The port that XNU has chosen for the client is the one to connect to, on which then nobody listens (`tcp_connect`;
+        // libuv #2503).
+        ("connect", libc::EINVAL) => libc::ECONNREFUSED,
+        // While a connection is torn down; a moment later it is `EPIPE` (libuv #3405, mio #1364).
+        ("write", libc::EPROTOTYPE) => libc::EPIPE,
+        // There is no connection any more.
+        ("shutdown", libc::EINVAL) => libc::ENOTCONN,
+        (_, errno) => errno,
+    };
+    Error { errno, ..error }
 }
 
 /// How many bytes the peer has not acknowledged yet: `SO_NWRITE`, which the header sys/socket.h describes.

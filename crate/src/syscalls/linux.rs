@@ -43,18 +43,8 @@ pub fn is_connectable(address: SocketAddrV4) -> Result<bool> {
     Ok(refusal != Err(libc::ENETUNREACH))
 }
 
-/// An error of connect(2) as the engine knows it.
-pub fn connect_error(error: Error) -> Error {
-    error
-}
-
-/// An error of write(2) as the engine knows it.
-pub fn write_error(error: Error) -> Error {
-    error
-}
-
-/// An error of shutdown(2) as the engine knows it.
-pub fn shutdown_error(error: Error) -> Error {
+/// An error as the engine knows it: as Linux says it.
+pub fn as_known(error: Error) -> Error {
     error
 }
 
