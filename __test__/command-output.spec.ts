@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers'
 
 import test from 'ava'
 
-import { killAll } from '../support/children.ts'
+import { killAll, mortal } from '../support/children.ts'
 import { EXECUTABLE, typescript } from '../support/paths.ts'
 import { freePort } from '../support/ports.ts'
 import { Client } from './support/clients.ts'
@@ -14,7 +14,7 @@ import { INIT, request, run, start } from './support/command.ts'
 import { anonymousBytes, threads } from '../support/proc.ts'
 import { attempt } from '../support/run.ts'
 import { size } from './support/size.ts'
-import { needing } from './support/tools.ts'
+import { atTerminal, needing } from './support/tools.ts'
 import { until, within } from '../support/wait.ts'
 
 test.after.always(killAll)
@@ -132,7 +132,7 @@ for (const redirection of ['>&-', '<&-', '2>&-']) {
 /** What serve writes to a terminal of so many columns, until it is stopped. */
 async function onTerminal(environment: string, columns = 30): Promise<string> {
   const command = `stty cols ${columns}; exec env ${environment} "${process.execPath}" "${EXECUTABLE}" serve -p 0`
-  const terminal = spawn('script', ['-qfec', command, '/dev/null'], { timeout: 60_000, killSignal: 'SIGKILL' })
+  const terminal = spawn(...mortal(atTerminal(command)), { timeout: 60_000, killSignal: 'SIGKILL' })
   let output = ''
   terminal.stdout.setEncoding('utf8').on('data', (some: string) => (output += some))
   const exit = once(terminal, 'exit')
@@ -206,7 +206,7 @@ for (const flag of ['--verbose', '--json']) {
 needing('script')('lines of --verbose go above the live line, which stays', async (t) => {
   const port = await freePort()
   const command = `exec env TERM=xterm "${process.execPath}" "${EXECUTABLE}" serve -p ${port} --verbose`
-  const terminal = spawn('script', ['-qfec', command, '/dev/null'], { timeout: 60_000, killSignal: 'SIGKILL' })
+  const terminal = spawn(...mortal(atTerminal(command)), { timeout: 60_000, killSignal: 'SIGKILL' })
   let output = ''
   terminal.stdout.setEncoding('utf8').on('data', (some: string) => (output += some))
   await until('a live line', () => output.endsWith('0 connected, 0 B/s; in all 0 connections, 0 B echoed'))

@@ -27,7 +27,7 @@ import { eventsUpTo, INIT, request, start } from './support/command.ts'
 import { threads } from '../support/proc.ts'
 import { Tracer } from '../support/strace.ts'
 import { MANY, stuckNode } from './support/stuck-node.ts'
-import { needing } from './support/tools.ts'
+import { atTerminal, needing } from './support/tools.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 import { until } from '../support/wait.ts'
 
@@ -301,10 +301,11 @@ needing('script')('a later signal ends a server whose terminal takes no output',
 const asRootWithScript = process.getuid!() === 0 || process.env['CI'] ? needing('script') : test.skip
 
 asRootWithScript('a terminal of another user is left as it was', async (t) => {
-  const nobody = 'setpriv --reuid 65534 --regid 65534 --clear-groups'
-  const command = `${nobody} "${process.execPath}" "${EXECUTABLE}" serve --port 0 --json; grep flags /proc/self/fdinfo/1`
-  const terminal = new Child(['script', '-qec', command, '/dev/null'])
-  await terminal.line()
+  // It is the terminal that changes its owner: another user may not be allowed to read this directory.
+  const unprivileged = 'chown 65534 "$(tty)"; setpriv --bounding-set -dac_override,-dac_read_search'
+  const serve = `"${process.execPath}" "${EXECUTABLE}" serve --port 0 --json`
+  const terminal = new Child(atTerminal(`${unprivileged} ${serve}; grep flags /proc/self/fdinfo/1`))
+  t.like(await terminal.json(), { event: 'listening' })
   // Ctrl-C.
   terminal.process.stdin.write('\u0003')
   const last = await until('it says the flags', async () => /flags:\s*(\d+)/.exec(await terminal.line())?.[1])
@@ -319,12 +320,7 @@ needing('script')('a terminal that takes no reports holds up neither replies nor
   // stderr is the terminal; the requests come through a pipe, and the replies go to one.
   const lines = `(yes nonsense | head -n 5000; echo '${INIT}'; sleep 60)`
   const shown = `${lines} | (echo $BASHPID >${pid}; exec "${process.execPath}" "${EXECUTABLE}") >${directory.path}/replies`
-  const terminal = new Child([
-    'script',
-    '-qfec',
-    `exec bash -c '${shown.replaceAll("'", String.raw`'\''`)}'`,
-    '/dev/null',
-  ])
+  const terminal = new Child(atTerminal(shown))
   // Ctrl-S.
   terminal.process.stdin.write('\u0013')
   await until('it replies', () => read(join(directory.path, 'replies')).includes('init_ok'))
@@ -342,7 +338,7 @@ async function terminalScene(t: ExecutionContext, args: string) {
   const [stderr, code] = [join(directory.path, 'stderr'), join(directory.path, 'code')]
   // The shell survives the terminal, and its child has the signal that it ignores.
   const shown = `trap "" HUP; "${process.execPath}" "${EXECUTABLE}" ${args} 2>${stderr}; echo $? >${code}`
-  const terminal = new Child(['script', '-qfec', shown, '/dev/null'])
+  const terminal = new Child(atTerminal(shown))
   const shell = await until('the shell runs', () => childrenOf(terminal.pid)[0])
   const command = await until('the command runs', () => childrenOf(shell)[0])
   const end = async (): Promise<string[]> => {

@@ -12,7 +12,7 @@ import { freePort } from '../support/ports.ts'
 import { until } from '../support/wait.ts'
 import { run, start } from './support/command.ts'
 import { bound, withoutAnswer } from './support/namespace.ts'
-import { needing } from './support/tools.ts'
+import { atTerminal, needing } from './support/tools.ts'
 
 test.after.always(killAll)
 
@@ -357,8 +357,7 @@ test.serial('a server on node:net echoes every round', async (t) => {
 
 needing('script')('a terminal: ^C ends it with the summary', async (t) => {
   const port = echoing(t)
-  const command = `${process.execPath} ${EXECUTABLE} ping 127.0.0.1:${port}`
-  const terminal = new Child(['script', '--quiet', '--return', '--command', command, '/dev/null'])
+  const terminal = new Child(atTerminal(`"${process.execPath}" "${EXECUTABLE}" ping 127.0.0.1:${port}`))
   t.regex(await terminal.line(), /^PING/)
   t.regex(await terminal.line(), /^64 bytes/)
   terminal.process.stdin.write('\u0003')

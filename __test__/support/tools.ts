@@ -2,6 +2,7 @@
 
 import test from 'ava'
 
+import type { Command } from '../../support/children.ts'
 import { locate } from '../../support/programs.ts'
 
 /** What Linux has, or has otherwise. */
@@ -14,4 +15,9 @@ const OF_LINUX = new Set(['ip', 'ncat', 'script', 'socat', 'strace', 'unshare'])
 export function needing(program: string) {
   if (process.platform !== 'linux' && OF_LINUX.has(program)) return test.serial.skip
   return process.env['CI'] || locate(program) ? test.serial : test.serial.skip
+}
+
+/** A command line for bash at a terminal of its own, with script(1): not by the user's shell, as shells end by Ctrl-C in several ways. */
+export function atTerminal(commandLine: string): Command {
+  return ['env', `SHELL=${locate('bash')}`, 'script', '-qfec', commandLine, '/dev/null']
 }
