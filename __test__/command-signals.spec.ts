@@ -279,32 +279,49 @@ function fill(descriptor: number): void {
   }
 }
 
-needing('script')('a later signal ends a server whose terminal takes no output', async (t) => {
-  const scene = await terminalScene(t, 'serve --port 0')
-  await until('it is listening', async () => (await scene.terminal.line()).includes('listening'))
-  // Ctrl-S. More than one live line finds the terminal stopped.
-  scene.terminal.process.stdin.write('\u0013')
-  await sleep(2500)
-  await until('a signal has ended it', () => {
-    try {
-      return !process.kill(scene.command, 'SIGTERM')
-    } catch {
-      return true
-    }
-  })
-  // Ctrl-Q: the shell wants to say how it ended.
-  scene.terminal.process.stdin.write('\u0011')
-  const [, code] = await scene.end()
-  t.is(code, '143')
-})
-
 const asRootWithScript = process.getuid!() === 0 || process.env['CI'] ? needing('script') : test.skip
 
+// It is the terminal that changes its owner: another user may not be allowed to read this directory.
+const OF_ANOTHER_USER = 'chown 65534 "$(tty)"; exec setpriv --bounding-set -dac_override,-dac_read_search'
+
+for (const [whose, through] of [
+  ['its own', 'exec'],
+  ['of another user', OF_ANOTHER_USER],
+] as const) {
+  asRootWithScript(`signals end a server whose terminal takes no output, ${whose}`, async (t) => {
+    const scene = await terminalScene(t, 'serve --port 0', through)
+    await until('it is listening', async () => (await scene.terminal.line()).includes('listening'))
+    // Ctrl-S. More than one live line finds the terminal stopped.
+    scene.terminal.process.stdin.write('\u0013')
+    await sleep(2500)
+    await until('a signal has ended it', () => {
+      try {
+        return !process.kill(scene.command, 'SIGTERM')
+      } catch {
+        return true
+      }
+    })
+    // Ctrl-Q: the shell wants to say how it ended.
+    scene.terminal.process.stdin.write('\u0011')
+    const [, code] = await scene.end()
+    t.is(code, '143')
+  })
+}
+
+asRootWithScript('a server waits 5 s for a terminal of another user that takes no output', async (t) => {
+  const scene = await terminalScene(t, 'serve --port 0', OF_ANOTHER_USER)
+  await until('it is listening', async () => (await scene.terminal.line()).includes('listening'))
+  scene.terminal.process.stdin.write('\u0013')
+  await sleep(2500)
+  process.kill(scene.command, 'SIGTERM')
+  await until('it has ended', () => !existsSync(`/proc/${scene.command}`))
+  scene.terminal.process.stdin.write('\u0011')
+  t.deepEqual(await scene.end(), ['', '0'])
+})
+
 asRootWithScript('a terminal of another user is left as it was', async (t) => {
-  // It is the terminal that changes its owner: another user may not be allowed to read this directory.
-  const unprivileged = 'chown 65534 "$(tty)"; setpriv --bounding-set -dac_override,-dac_read_search'
   const serve = `"${process.execPath}" "${EXECUTABLE}" serve --port 0 --json`
-  const terminal = new Child(atTerminal(`${unprivileged} ${serve}; grep flags /proc/self/fdinfo/1`))
+  const terminal = new Child(atTerminal(`(${OF_ANOTHER_USER} ${serve}); grep flags /proc/self/fdinfo/1`))
   t.like(await terminal.json(), { event: 'listening' })
   // Ctrl-C.
   terminal.process.stdin.write('\u0003')
@@ -332,20 +349,21 @@ needing('script')('a terminal that takes no reports holds up neither replies nor
 })
 
 /** The command at a terminal of its own, whose end does not kill it. */
-async function terminalScene(t: ExecutionContext, args: string) {
+async function terminalScene(t: ExecutionContext, args: string, through = 'exec') {
   const directory = await temporaryDirectory()
   t.teardown(() => directory[Symbol.dispose]())
   const [stderr, code] = [join(directory.path, 'stderr'), join(directory.path, 'code')]
   // The shell survives the terminal, and its child has the signal that it ignores.
-  const shown = `trap "" HUP; "${process.execPath}" "${EXECUTABLE}" ${args} 2>${stderr}; echo $? >${code}`
+  const command = `"${process.execPath}" "${EXECUTABLE}" ${args} 2>${stderr}`
+  const shown = `trap "" HUP; (${through} ${command}); echo $? >${code}`
   const terminal = new Child(atTerminal(shown))
   const shell = await until('the shell runs', () => childrenOf(terminal.pid)[0])
-  const command = await until('the command runs', () => childrenOf(shell)[0])
+  const pid = await until('the command runs', () => childrenOf(shell)[0])
   const end = async (): Promise<string[]> => {
     await until('it has ended', () => read(code) !== '')
     return [read(stderr), read(code)]
   }
-  return { terminal, command, stderr: () => read(stderr), end }
+  return { terminal, command: pid, stderr: () => read(stderr), end }
 }
 
 function read(file: string): string {

@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 
-import { exitNative } from '../api/binding.ts'
 import { send } from '../index.ts'
 import { duration, inRange, number, UsageError, type PingArguments } from './arguments.ts'
 import { PingResults } from './ping-results.ts'
-import { leaveBy, onReaderGone, onStopSignal } from './process.ts'
+import { leaveAtOnce, onReaderGone, onStopSignal } from './process.ts'
 import { runRound, type Target } from './round.ts'
 
 const MAX_PORT = 65_535
@@ -46,7 +45,7 @@ export async function ping(targetText: string, args: PingArguments): Promise<voi
     if (seq < count) await delay(pause, undefined, { signal: stop.signal }).catch(() => {})
   }
   // Node.js would wait for a lookup of a name that is not over.
-  leaveBy(exitNative)
+  leaveAtOnce()
   process.exitCode = results.end() ? 0 : 1
 }
 

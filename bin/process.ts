@@ -13,20 +13,38 @@ const LAST_LINES = 5000
 
 /** What Node.js has of a terminal. */
 interface TerminalHandle {
+  /** Another one than the stream's, if libuv has opened the terminal again for itself. */
+  fd: number
   setBlocking(isBlocking: boolean): void
 }
 
-/** The terminals that do not block. */
-const neverBlockingHandles = new Set<TerminalHandle>()
+type StandardStream = typeof process.stdout | typeof process.stderr
+
+/** What the thread pool writes. */
+const pooled: Writable[] = []
 
 /** Standard output. */
-export const output = openOutput()
+export const output = openOutput(process.stdout)
 
-function openOutput(): Writable {
-  // Node.js's own stream for files takes a short write, as on a full disk, for a whole one; the one for a descriptor that
-  // it does not know, such as a directory, drops all.
-  const isOwn = !fstatSync(1).isFile() && Object.getPrototypeOf(process.stdout) !== Writable.prototype
-  return isOwn ? neverBlocking(process.stdout) : createWriteStream('', { fd: 1, autoClose: false })
+function openOutput(stream: StandardStream): Writable {
+  if (canWrite(stream)) return stream
+  const ours = createWriteStream('', { fd: stream.fd, autoClose: false })
+  pooled.push(ours)
+  return ours
+}
+
+/** Whether Node.js's own stream writes all, and holds up nothing. */
+function canWrite(stream: StandardStream): boolean {
+  // The stream for files takes a short write, as on a full disk, for a whole one; the one for a descriptor that Node.js does
+  // not know, such as a directory, drops all.
+  if (!stream.isTTY) return !fstatSync(stream.fd).isFile() && Object.getPrototypeOf(stream) !== Writable.prototype
+  // oxlint-disable-next-line no-underscore-dangle -- Node.js has no public way to say so
+  const handle = (Object(stream) as { _handle: TerminalHandle })._handle
+  // A terminal of another user cannot be opened again: a change of its mode would be one for all who use it.
+  if (handle.fd === stream.fd) return false
+  // One that takes no output, as after Ctrl-S, would block the process, and no signal could end it.
+  handle.setBlocking(false)
+  return true
 }
 
 /** Standard input. */
@@ -34,25 +52,6 @@ export function openInput(): Readable {
   // Node.js gives an empty stream for a descriptor that it does not know, such as a directory.
   if (Object.getPrototypeOf(process.stdin) !== Readable.prototype) return process.stdin
   throw new Error('cannot read requests: stdin must be a file, a pipe, a stream socket or a terminal')
-}
-
-/** A terminal that takes no output, as after Ctrl-S, would block the process, and no signal could end it. */
-function neverBlocking(stream: NodeJS.WriteStream): Writable {
-  if (stream.isTTY) {
-    // oxlint-disable-next-line no-underscore-dangle -- Node.js has no public way to say so
-    const handle = (Object(stream) as { _handle: TerminalHandle })._handle
-    handle.setBlocking(false)
-    neverBlockingHandles.add(handle)
-  }
-  return stream
-}
-
-/**
- * Where the terminal belongs to another user, libuv cannot open it again for itself: then those who use it next find it as this
- * process leaves it.
- */
-function leaveTerminals(): void {
-  for (const handle of neverBlockingHandles) handle.setBlocking(true)
 }
 
 /**
@@ -86,7 +85,6 @@ function afterSameRequest(run: () => void): void {
 }
 
 function endBy(signal: NodeJS.Signals): void {
-  leaveTerminals()
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)
   // Still alive: for process 1 of a container the kernel ignores signals without a handler.
@@ -112,8 +110,10 @@ export function print(text: string, whenWritten?: () => void): void {
 export async function exit(): Promise<never> {
   if (givesUpUnread) giveUpWhenStuck(output)
   await written(output)
-  if (hasReported) giveUpWhenStuck(process.stderr)
-  if (hasReported) await written(process.stderr)
+  if (reports !== undefined) {
+    giveUpWhenStuck(reports)
+    await written(reports)
+  }
   return exitNow()
 }
 
@@ -139,21 +139,27 @@ async function written(stream: Writable): Promise<void> {
   if (stream.writableLength > 0) await new Promise((resolve) => stream.write('', resolve))
 }
 
-/** How the process ends when all is written. */
-let leave = (code: number): void => process.exit(code)
+let isAtOnce = false
 
-/** Lets the process end in another way. */
-export function leaveBy(other: typeof leave): void {
-  leave = other
+/** Lets the process end without a wait for the thread pool, where a lookup of a name may take its time. */
+export function leaveAtOnce(): void {
+  isAtOnce = true
 }
 
 /** Ends the process. */
-export function exitNow(code = Number(process.exitCode ?? 0)): never {
-  leaveTerminals()
+function exitNow(code = Number(process.exitCode ?? 0)): never {
   // Node.js restores the settings of its terminals when it exits, and aborts if a terminal is gone. There is nothing to
   // restore, and those that are closed it passes over.
   for (const descriptor of [0, 1, 2]) if (fstatSync(descriptor).isCharacterDevice()) closeSync(descriptor)
-  return leave(code) as never
+  // Node.js would wait for a write that is under way, too.
+  if (isAtOnce || pooled.some(({ writableLength }) => writableLength > 0)) exitNative()(code)
+  process.exit(code)
+}
+
+/** Loads the addon when it is first needed. */
+function exitNative(): (code: number) => never {
+  const { exitNative: exit } = require('../api/binding.js') as typeof import('../api/binding.ts')
+  return exit as (code: number) => never
 }
 
 /** Calls back when the reader of stdout is gone. */
@@ -164,7 +170,8 @@ export function onReaderGone(run: () => void): void {
 function onOutputError(error: NodeJS.ErrnoException): void {
   if (isReaderGone(error)) return
   report(`cannot write to stdout: ${error.message}`)
-  exitNow(1)
+  process.exitCode = 1
+  void exit()
 }
 
 /** Lets the process end after a while although nobody reads stdout: a log may stay unread, replies may not. */
@@ -173,7 +180,8 @@ export function giveUpUnread(): void {
 }
 
 let givesUpUnread = false
-let hasReported = false
+/** Standard error, once something was reported. */
+let reports: Writable | undefined
 let isFull = false
 let leftOut = 0
 
@@ -183,10 +191,9 @@ let leftOut = 0
  */
 export function report(line: string): void {
   if (isFull) return void leftOut++
-  if (!hasReported) neverBlocking(process.stderr).on('error', () => {})
-  hasReported = true
-  isFull = !process.stderr.write(`echo-node: ${line.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}\n`)
-  if (isFull) process.stderr.once('drain', resume)
+  reports ??= openOutput(process.stderr).on('error', () => {})
+  isFull = !reports.write(`echo-node: ${line.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}\n`)
+  if (isFull) reports.once('drain', resume)
 }
 
 function escaped(character: string): string {
