@@ -10,7 +10,7 @@ import { text } from 'node:stream/consumers'
 
 import test from 'ava'
 
-import { duration } from '../bin/arguments.ts'
+import { duration, number } from '../bin/arguments.ts'
 import { Child, killAll } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { within } from '../support/wait.ts'
@@ -76,6 +76,7 @@ const WRONG: [string[], string][] = [
   [['serve', '--threads', '65'], '--threads must be an integer from 1 to 64, got 65'],
   [['serve', '--delay', '5-'], `--delay must be ${DURATION}, got "5-"`],
   [['serve', '--delay', '1-2-3'], `--delay must be ${DURATION}, got "1-2-3"`],
+  [['serve', '--rate', '0x10'], '--rate must be a number, got "0x10"'],
   [['serve', '--share', '1.'], '--share must be a number, got "1."'],
   [['serve', '--share', '-.5'], '--share must be a number from 0 to 1, got -0.5'],
   [['serve', '--idle-timeout', 'never'], `--idle-timeout must be ${DURATION}, got "never"`],
@@ -190,8 +191,13 @@ test('durations', (t) => {
     ['2m', 120_000],
     ['1.1m', 66_000],
     ['0.29s', 290],
+    ['.5s', 500],
   ]
   for (const [typed, milliseconds] of cases) t.is(duration('d', typed), milliseconds, typed)
+})
+
+test('numbers', (t) => {
+  for (const typed of ['0', '-1', '1.5', '.5', '1e6', '1E-3', '2.5e+3']) t.is(number('n', typed), Number(typed))
 })
 
 test('serve --json tells why it cannot listen', async (t) => {

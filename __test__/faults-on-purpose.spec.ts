@@ -178,7 +178,7 @@ test('faults as flags of serve', async (t) => {
   const wrong: [string[], string][] = [
     [['--reset-after', '-1'], `--reset-after ${integer}, got -1`],
     [['--share', '2'], '--share must be a number from 0 to 1, got 2'],
-    [['--delay', '2s-1s'], "--delay must be a number, or a pair from, to with from <= to, got '2000, 1000'"],
+    [['--delay', '2s-1s'], '--delay must be a range from a shorter to a longer duration, got "2s-1s"'],
     [['--delay', 'soon'], '--delay must be a duration in whole milliseconds, such as 500ms, 30s or 2m, got "soon"'],
     [['--end-after', '1', '--stall-after', '1'], '--stall-after must be left out beside --end-after, got 1'],
   ]

@@ -23,7 +23,8 @@ export interface Faults {
   /**
    * Resets the connection 100 ms after so many bytes were echoed, when the client's kernel has them, 0 to 2^53 - 1. The client's
    * next read fails with `ECONNRESET`. But a Node.js client that is too busy to read the last bytes before takes the reset for
-   * an end. 0 is at once: the client's connect, write or read fails.
+   * an end. Until it is reset it counts toward `maxConnections`, also when its client has left before. 0 is at once: the
+   * client's connect, write or read fails.
    */
   resetAfter?: number | undefined
   /** Ends the connection when so many bytes were echoed, also when more input waits, 0 to 2^53 - 1. 0 is at once. */

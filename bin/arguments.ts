@@ -142,7 +142,8 @@ function checkBelongs(option: string, command: string | undefined): void {
 
 /** The number that an option was given as text. Its range is checked by the API. */
 export function number(name: string, text: string | undefined): number | undefined {
-  if (text === undefined || /^-?(\d+|\d*\.\d+)$/.test(text)) return text === undefined ? undefined : Number(text)
+  if (text === undefined || /^-?(\d+|\d*\.\d+)(e[-+]?\d+)?$/i.test(text))
+    return text === undefined ? undefined : Number(text)
   throw new UsageError(`${name} must be a number, got ${JSON.stringify(text)}`)
 }
 
@@ -157,7 +158,7 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 }
 /** The milliseconds of a duration such as 30s. */
 export function duration(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
-  const [, value, unit = 'ms'] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text) ?? []
+  const [, value, unit = 'ms'] = /^(\d+|\d*\.\d+)(ms|s|m)?$/.exec(text) ?? []
   // Rounded, because 1.1 times 60,000 is 66,000.00000000001.
   const milliseconds = Number((Number(value) * UNITS[unit]!).toPrecision(12))
   if (Number.isInteger(milliseconds)) return milliseconds
@@ -170,7 +171,9 @@ export function durations(name: string, text: string | undefined): number | [num
   const [from, to, ...more] = text?.split('-') ?? []
   // Of something else the whole is named.
   if (!from || !to || more.length > 0) return duration(name, text)
-  return [duration(name, from)!, duration(name, to)!]
+  const range: [number, number] = [duration(name, from)!, duration(name, to)!]
+  if (range[0] <= range[1]) return range
+  throw new UsageError(`${name} must be a range from a shorter to a longer duration, got ${JSON.stringify(text)}`)
 }
 
 /** The version of this package. */
