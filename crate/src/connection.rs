@@ -206,6 +206,11 @@ impl Connection {
         now.wrapping_sub(self.last_active) > TICKS_PER_TIMEOUT && !is_held
     }
 
+    /// Whether its peer is to be looked at in each tick, because later nobody can tell when it has read what it owed us.
+    pub fn is_to_be_watched(&self, now: u32) -> bool {
+        !syscalls::KNOWS_LAST_ACKNOWLEDGEMENT && self.unacknowledged > 0 && self.last_active != now
+    }
+
     /// Notes what the peer has read since the last look, which counts as activity. The first look at unread bytes has
     /// nothing to compare them with, and takes them for activity. While some are left, acknowledgements tell nothing:
     /// they also answer probes. `ticks_since` says how often the idle clock has ticked in the time up to now.

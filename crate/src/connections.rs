@@ -172,8 +172,9 @@ impl Connections {
     fn continue_sweep(&mut self, context: &mut Context) {
         let Some(start) = self.sweep else { return };
         let is_due = |slot: &usize| {
+            let is_quiet = |it: &Connection| it.is_idle(self.ticks) || it.is_to_be_watched(self.ticks);
             let connection = self.table.get(*slot);
-            connection.is_some_and(|it| it.cut.is_some() || context.is_stopping() || it.is_idle(self.ticks))
+            connection.is_some_and(|it| it.cut.is_some() || context.is_stopping() || is_quiet(it))
         };
         let due: Vec<_> = (start..self.table.capacity()).filter(is_due).take(PER_TURN).collect();
         self.sweep = due.get(PER_TURN - 1).map(|last| last + 1);

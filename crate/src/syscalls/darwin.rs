@@ -99,8 +99,10 @@ pub fn unacknowledged(socket: impl AsFd) -> Result<u32> {
     getsockopt::<c_int>(socket, libc::SOL_SOCKET, libc::SO_NWRITE).map(c_int::cast_unsigned)
 }
 
-/// How long ago the peer last acknowledged something. Darwin does not say, so it is taken for just now, and a connection may be
-/// closed a whole timeout late, but not too early.
+/// A connection is to be asked soon what its peer has acknowledged: later nobody can tell when that was.
+pub const KNOWS_LAST_ACKNOWLEDGEMENT: bool = false;
+
+/// How long ago the peer last acknowledged something. Darwin does not say, so it is taken for just now.
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere it takes a call that can fail")]
 pub fn since_acknowledgement(_: impl AsFd) -> Result<Duration> {
     Ok(Duration::ZERO)

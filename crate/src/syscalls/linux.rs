@@ -57,6 +57,9 @@ pub fn unacknowledged(socket: impl AsFd) -> Result<u32> {
     Ok(count.cast_unsigned())
 }
 
+/// A connection may be asked at any time how long ago its peer acknowledged something.
+pub const KNOWS_LAST_ACKNOWLEDGEMENT: bool = true;
+
 /// How long ago the peer last acknowledged something: `TCP_INFO` of tcp(7).
 pub fn since_acknowledgement(socket: impl AsFd) -> Result<Duration> {
     let info: libc::tcp_info = getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO)?;
