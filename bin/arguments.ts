@@ -142,8 +142,8 @@ function checkBelongs(option: string, command: string | undefined): void {
 
 /** The number that an option was given as text. Its range is checked by the API. */
 export function number(name: string, text: string | undefined): number | undefined {
-  if (text === undefined || /^-?(\d+|\d*\.\d+)(e[-+]?\d+)?$/i.test(text))
-    return text === undefined ? undefined : Number(text)
+  if (text === undefined) return undefined
+  if (/^-?(\d+|\d*\.\d+)(e[-+]?\d+)?$/i.test(text)) return Number(text)
   throw new UsageError(`${name} must be a number, got ${JSON.stringify(text)}`)
 }
 

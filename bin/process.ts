@@ -152,14 +152,14 @@ function exitNow(code = Number(process.exitCode ?? 0)): never {
   // restore, and those that are closed it passes over.
   for (const descriptor of [0, 1, 2]) if (fstatSync(descriptor).isCharacterDevice()) closeSync(descriptor)
   // Node.js would wait for a write that is under way, too.
-  if (isAtOnce || pooled.some(({ writableLength }) => writableLength > 0)) exitNative()(code)
+  if (isAtOnce || pooled.some(({ writableLength }) => writableLength > 0)) exitNative(code)
   process.exit(code)
 }
 
-/** Loads the addon when it is first needed. */
-function exitNative(): (code: number) => never {
-  const { exitNative: exit } = require('../api/binding.js') as typeof import('../api/binding.ts')
-  return exit as (code: number) => never
+/** Ends the process without waiting for its threads. The addon is loaded when it is first needed. */
+function exitNative(code: number): void {
+  const binding = require('../api/binding.js') as typeof import('../api/binding.ts')
+  binding.exitNative(code)
 }
 
 /** Calls back when the reader of stdout is gone. */

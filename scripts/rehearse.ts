@@ -23,7 +23,7 @@ import { installsWithPnpm, installsWithYarn } from './rehearsal/package-managers
 import { makeWithPackage } from './rehearsal/project.ts'
 import { openRegistry } from './rehearsal/registry.ts'
 import { hasOtherRuntimes, runsInBun, runsInDeno } from './rehearsal/runtimes.ts'
-import { jestTellsOfDamage, runsInJest, runsInVitest } from './rehearsal/test-runners.ts'
+import { jestTellsOfDamage, runsInJest, runsInVitest, runsRecipe } from './rehearsal/test-runners.ts'
 import { compiles } from './rehearsal/types.ts'
 import { User } from './rehearsal/user.ts'
 import { stage, type Stage } from './stage.ts'
@@ -74,6 +74,7 @@ async function rehearseWithTools(developer: User, registry: string): Promise<voi
   await step('jest', () => runsInJest(developer, project))
   await step('jest tells of a damaged binary', () => jestTellsOfDamage(developer, project))
   await step('vitest', () => runsInVitest(developer, project))
+  await step('the recipe of the documents, in both', () => runsRecipe(developer, project))
   await step('esbuild', () => bundlesWithEsbuild(developer, project))
   await step('a bundle without the binary says what to do', () => bundlesWithoutBinary(developer, project))
   await step('rollup', () => bundlesWithRollup(developer, project))

@@ -3,6 +3,9 @@
 import { cp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
+import { recipe } from '../../support/documents.ts'
+import { at } from '../../support/paths.ts'
+import { run } from '../../support/run.ts'
 import { binaryOf } from './project.ts'
 import { expectFailure, expectSame } from './expect.ts'
 import type { User } from './user.ts'
@@ -33,4 +36,15 @@ export async function jestTellsOfDamage(developer: User, project: string): Promi
 /** vitest. */
 export async function runsInVitest(developer: User, project: string): Promise<void> {
   await developer.run([developer.tool('vitest'), 'run', '--globals', 'import'], project)
+}
+
+/** The test of docs/recipes.md, in vitest and, compiled, in jest. */
+export async function runsRecipe(developer: User, project: string): Promise<void> {
+  await writeFile(join(project, 'vitest-recipe.test.mts'), recipe('vitest'))
+  await developer.run([developer.tool('vitest'), 'run', 'vitest-recipe'], project)
+  await writeFile(join(project, 'jest-recipe.test.cts'), recipe('jest'))
+  const tsc = [at('node_modules/.bin/tsc'), '--noCheck', '--module', 'nodenext']
+  await run([...tsc, 'jest-recipe.test.cts'], { cwd: project })
+  const json = await developer.run([developer.tool('jest'), '--json', '--runInBand', 'jest-recipe'], project)
+  expectSame((JSON.parse(json) as { numPassedTests: number }).numPassedTests, 2, 'the number of tests that passed')
 }
