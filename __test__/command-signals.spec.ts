@@ -2,16 +2,7 @@
 
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import {
-  closeSync,
-  constants as flags,
-  existsSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, constants as flags, existsSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -76,65 +67,56 @@ for (const signals of TOGETHER) {
   })
 }
 
-/** What happens to a node: `hear` is a SIGTERM that it has heard, `stall` holds it up for longer than half a second. */
-type Story = (kill: (signal: NodeJS.Signals) => void, hear: () => Promise<void>, stall: Stall) => Promise<void>
-type Stall = (during: () => void) => Promise<void>
+/** What happens to a node that has heard a signal: further ones, then stalls, and the signals that come while it stalls. */
+interface Story {
+  heard: NodeJS.Signals
+  further: NodeJS.Signals[]
+  stalls: NodeJS.Signals[][]
+}
 
 const STORIES: Record<string, Story> = {
-  'a stall before both': (kill, _, stall) => {
-    return stall(() => {
-      kill('SIGTERM')
-      kill('SIGINT')
-    })
-  },
-  'a stall between them': async (kill, hear, stall) => {
-    await hear()
-    await stall(() => kill('SIGTERM'))
-  },
-  'a stall between them that is as long again': async (kill, hear, stall) => {
-    await hear()
-    await stall(() => kill('SIGINT'))
-    await stall(() => {})
-  },
-  'a stall after both': async (kill, hear, stall) => {
-    await hear()
-    kill('SIGHUP')
-    await stall(() => {})
-  },
+  // SIGUSR2 is no stop signal.
+  'a stall before both': { heard: 'SIGUSR2', further: [], stalls: [['SIGTERM', 'SIGINT']] },
+  'a stall between them': { heard: 'SIGTERM', further: [], stalls: [['SIGTERM']] },
+  'a stall between them that is as long again': { heard: 'SIGTERM', further: [], stalls: [['SIGINT'], []] },
+  'a stall after both': { heard: 'SIGTERM', further: ['SIGHUP'], stalls: [[]] },
 }
 
-/** Loaded into a node: says in a file that it has heard SIGTERM, or that SIGUSR2 has blocked its event loop. */
-const PRELOADED = `
-  const { writeFileSync } = require('node:fs')
-  process.on('SIGTERM', () => writeFileSync(__dirname + '/SIGTERM', ''))
-  process.on('SIGUSR2', () => {
-    writeFileSync(__dirname + '/SIGUSR2', '')
-    for (const end = Date.now() + ${LATER}; Date.now() < end;);
-  })
-`
-
-/** A node that cannot end by itself, and what tells of its signals. */
-async function toldNode(t: ExecutionContext) {
+/** A node that cannot end by itself, and lives a story: by its own doing, for who is too late from outside spoils it. */
+async function nodeIn(t: ExecutionContext, { heard, further, stalls }: Story, stall: string): Promise<ChildProcess> {
   const work = await temporaryDirectory()
   t.teardown(() => work[Symbol.dispose]())
-  writeFileSync(join(work.path, 'preloaded.cjs'), PRELOADED)
-  const node = await stuckNode(['env', `NODE_OPTIONS=--require=${work.path}/preloaded.cjs`])
-  const exit = once(node, 'exit')
-  /** Sends the signal, and waits until it is heard. */
-  const tell = async (signal: 'SIGTERM' | 'SIGUSR2'): Promise<void> => {
-    const file = join(work.path, signal)
-    rmSync(file, { force: true })
-    node.kill(signal)
-    await until(`${signal} is heard`, () => existsSync(file))
-  }
-  return { node, exit, tell }
+  const preloaded = join(work.path, 'preloaded.cjs')
+  writeFileSync(
+    preloaded,
+    `
+    const kill = (signals) => signals.forEach((signal) => process.kill(process.pid, signal))
+    const stalls = ${JSON.stringify(stalls)}
+    function next() {
+      const signals = stalls.shift()
+      if (signals === undefined) return
+      ${stall}
+      setImmediate(next)
+    }
+    process.once('${heard}', () => {
+      kill(${JSON.stringify(further)})
+      // When the node, too, has heard it.
+      setImmediate(next)
+    })
+    `,
+  )
+  const node = await stuckNode(['env', `NODE_OPTIONS=--require=${preloaded}`])
+  node.kill(heard)
+  return node
 }
 
-/** Stops a process for longer than half a second. */
-async function stopped(node: ChildProcess, during: () => void): Promise<void> {
-  node.kill('SIGSTOP')
+const BLOCK = `kill(signals); for (const end = Date.now() + ${LATER}; Date.now() < end;);`
+const STOP = "kill(['SIGSTOP'])"
+
+/** Waits until a process has stopped itself, and lets it go on after more than half a second. */
+async function letGoOn(node: ChildProcess, signals: NodeJS.Signals[]): Promise<void> {
   await until('it is stopped', () => / T /.test(readFileSync(`/proc/${node.pid}/stat`, 'latin1')))
-  during()
+  for (const signal of signals) node.kill(signal)
   await sleep(LATER)
   node.kill('SIGCONT')
 }
@@ -149,26 +131,26 @@ async function insist(node: ChildProcess, ask: () => void): Promise<void> {
 }
 
 for (const [name, story] of Object.entries(STORIES)) {
-  for (const kind of ['process', 'event loop']) {
-    test(`two signals are one request in spite of ${name}, of the ${kind}`, async (t) => {
-      const { node, exit, tell } = await toldNode(t)
-      const block: Stall = async (during) => {
-        await tell('SIGUSR2')
-        during()
-      }
-      const stall: Stall = kind === 'process' ? (during) => stopped(node, during) : block
-      const kill = (signal: NodeJS.Signals): void => void node.kill(signal)
-      await story(kill, () => tell('SIGTERM'), stall)
-      await text(node.stdout)
-      t.deepEqual(await exit, [0, null])
-    })
-  }
+  test(`two signals are one request in spite of ${name}, of the event loop`, async (t) => {
+    const node = await nodeIn(t, story, BLOCK)
+    const exit = once(node, 'exit')
+    await text(node.stdout!)
+    t.deepEqual(await exit, [0, null])
+  })
+
+  test(`two signals are one request in spite of ${name}, of the process`, async (t) => {
+    const node = await nodeIn(t, story, STOP)
+    const exit = once(node, 'exit')
+    for (const signals of story.stalls) await letGoOn(node, signals)
+    await text(node.stdout!)
+    t.deepEqual(await exit, [0, null])
+  })
 }
 
 test('a signal after a stall ends the node', async (t) => {
-  const { node, exit, tell } = await toldNode(t)
-  await tell('SIGTERM')
-  await stopped(node, () => {})
+  const node = await nodeIn(t, { heard: 'SIGTERM', further: [], stalls: [[]] }, STOP)
+  const exit = once(node, 'exit')
+  await letGoOn(node, [])
   await insist(node, () => node.kill('SIGINT'))
   t.deepEqual(await exit, [null, 'SIGINT'])
 })

@@ -5,6 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import test from 'ava'
 import { array, assert, asyncProperty, boolean, integer, record } from 'fast-check'
 
+import { now } from '../api/timers.ts'
 import { Pipeline } from '../maelstrom/pipeline.ts'
 import { errorReplyFor } from '../maelstrom/protocol.ts'
 import { deferred } from '../support/wait.ts'
@@ -45,7 +46,7 @@ test('requests start and are answered in the order of a plain model', async (t) 
         started.push(index)
         return atOnce ? reply : gates[index]!.promise.then(() => reply)
       }
-      pipeline.add({ overlaps, run }, performance.now() + FOREVER, (got) => {
+      pipeline.add({ overlaps, run }, now() + FOREVER, (got) => {
         t.is(got, reply)
         answered.push(index)
       })
@@ -78,7 +79,7 @@ test('work whose time ran out while it waited is not begun, except what runs alo
   add('stats', false)
   const gate = deferred()
   const run = () => gate.promise.then(() => ({ type: 'first' }))
-  pipeline.add({ overlaps: true, run }, performance.now() + FOREVER, () => log.push('first'))
+  pipeline.add({ overlaps: true, run }, now() + FOREVER, () => log.push('first'))
   add('stats', false)
   add('send', true)
   // A reply that is there already is never late.
@@ -96,7 +97,7 @@ for (const overlaps of [true, false]) {
     const works = [() => Promise.reject(error), () => fail(error), () => Promise.reject(error), () => fail(error)]
     const replies: unknown[] = []
     for (const run of works) {
-      pipeline.add({ overlaps, run }, performance.now() + FOREVER, (reply) => replies.push(reply))
+      pipeline.add({ overlaps, run }, now() + FOREVER, (reply) => replies.push(reply))
     }
     await pipeline.drained
     t.deepEqual(

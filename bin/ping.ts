@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 
+import { now } from '../api/timers.ts'
 import { send } from '../index.ts'
 import { duration, inRange, number, UsageError, type PingArguments } from './arguments.ts'
 import { PingResults } from './ping-results.ts'
@@ -38,10 +39,10 @@ export async function ping(targetText: string, args: PingArguments): Promise<voi
   await send('', { port: target.port, signal: AbortSignal.abort() }).catch(() => {})
   const results = new PingResults(target, size, args.json === true)
   for (let seq = 1; seq <= count && !stop.signal.aborted; seq++) {
-    const next = performance.now() + interval
+    const next = now() + interval
     results.add(seq, await runRound(target, randomBytes(size), timeout, cut.signal))
     // Rejects when it is aborted.
-    const pause = Math.max(0, next - performance.now())
+    const pause = Math.max(0, next - now())
     if (seq < count) await delay(pause, undefined, { signal: stop.signal }).catch(() => {})
   }
   // Node.js would wait for a lookup of a name that is not over.

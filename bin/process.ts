@@ -2,6 +2,8 @@ import { closeSync, createWriteStream, fstatSync } from 'node:fs'
 import { constants } from 'node:os'
 import { Readable, Writable } from 'node:stream'
 
+import { now } from '../api/timers.ts'
+
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** Milliseconds. npm, `timeout` and process managers send a signal twice, or two different ones. */
 const SAME_REQUEST = 500
@@ -72,13 +74,13 @@ export function onStopSignal(stop: () => void): void {
  * are heard late, and any thread may have to deliver them first: until a tick is on time again, none counts as later.
  */
 function afterSameRequest(run: () => void): void {
-  let before = performance.now()
+  let before = now()
   const end = before + SAME_REQUEST
   const ticks = setInterval(() => {
-    const now = performance.now()
-    const isLate = now - before > 2 * TICK
-    before = now
-    if (now < end || (isLate && now < end + LONGEST_STALL)) return
+    const time = now()
+    const isLate = time - before > 2 * TICK
+    before = time
+    if (time < end || (isLate && time < end + LONGEST_STALL)) return
     clearInterval(ticks)
     run()
   }, TICK)

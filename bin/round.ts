@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { isIPv4 } from 'node:net'
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 
+import { now } from '../api/timers.ts'
 import { send, type SystemError } from '../index.ts'
 
 /** What to ping. */
@@ -54,16 +55,16 @@ const WORDS: Readonly<Record<string, Loss['word']>> = {
 
 /** Sends data on a connection of its own, and compares what comes back. */
 export async function runRound(target: Target, data: Buffer, timeout: number, signal: AbortSignal): Promise<Round> {
-  const deadline = performance.now() + timeout
-  let began = performance.now()
+  const deadline = now() + timeout
+  let began = now()
   let remoteAddress: string | undefined
   const ended = (received: Buffer, error?: Partial<SystemError>): Round => {
-    const duration = performance.now() - began
+    const duration = now() - began
     return { remoteAddress, duration, received: received.length, ...judge(data, received, error) }
   }
   try {
     remoteAddress = await resolve(target.host, timeout, signal)
-    began = performance.now()
+    began = now()
     const left = Math.max(1, Math.ceil(deadline - began))
     // A path may forget a connection whose client has ended its side sooner than others. A server that answers only then gets
     // the rest of the time.

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream'
 
+import { now } from '../api/timers.ts'
 import type { EchoServer } from '../index.ts'
 import { Handlers } from './handlers.ts'
 import { LINE_LIMIT, LineSplitter } from './lines.ts'
@@ -96,7 +97,7 @@ export class EchoNode {
     const { input } = this.#options
     // Not as an async iterator, which makes one request at a time a twentieth slower.
     input.on('readable', () => {
-      this.#reads.push({ bytes: this.#bytesTaken + input.readableLength, at: performance.now() })
+      this.#reads.push({ bytes: this.#bytesTaken + input.readableLength, at: now() })
       this.#onInput()
     })
     input.on('end', () => this.#endInput(true))
@@ -108,7 +109,7 @@ export class EchoNode {
       else if (this.#isInputOver) break
       else await new Promise<void>((resolve) => (this.#onInput = resolve))
     }
-    if (this.#isComplete) await this.#takeLines(this.#splitter.end(), performance.now())
+    if (this.#isComplete) await this.#takeLines(this.#splitter.end(), now())
     await this.#pipeline.drained
     this.#flush()
     await this.#written
@@ -123,16 +124,16 @@ export class EchoNode {
   /** When the last bytes that were taken had been read. Of reads that come together the stream may tell only the first. */
   #readAt(): number {
     while (this.#reads.length > 1 && this.#reads[0]!.bytes < this.#bytesTaken) this.#reads.shift()
-    return this.#reads[0]?.at ?? performance.now()
+    return this.#reads[0]?.at ?? now()
   }
 
   async #takeLines(lines: Buffer[], readAt: number): Promise<void> {
-    let sliceEnd = performance.now() + SLICE
+    let sliceEnd = now() + SLICE
     for (const line of lines) {
       while (!this.#hasRoom()) await new Promise<void>((resolve) => (this.#onRoom = resolve))
-      if (performance.now() > sliceEnd) {
+      if (now() > sliceEnd) {
         await new Promise((resolve) => setImmediate(resolve))
-        sliceEnd = performance.now() + SLICE
+        sliceEnd = now() + SLICE
       }
       if (this.#id !== undefined) this.#handlers ??= this.#makeHandlers()
       this.#take(line, readAt + TIME_LIMIT)

@@ -1,3 +1,4 @@
+import { now } from '../api/timers.ts'
 import { errorReplyFor, timedOut, type Reply } from './protocol.ts'
 
 /** What to do for one request. */
@@ -18,7 +19,7 @@ export class Pipeline {
   #barrier = Promise.resolve()
 
   /**
-   * Adds a request, to be done by `deadline` (on the clock of `performance.now()`). Past it the reply is error 0, and
+   * Adds a request, to be done by `deadline` (on the clock of `now()`). Past it the reply is error 0, and
    * the result of the work is dropped; but work that runs alone is done all the same. A reply only waits for its turn.
    *
    * @param answer called with the reply when every earlier one has left
@@ -46,7 +47,7 @@ export class Pipeline {
 }
 
 function run(work: Work, deadline: number): Reply | Promise<Reply> {
-  const timeLeft = deadline - performance.now()
+  const timeLeft = deadline - now()
   if (timeLeft <= 0 && work.overlaps) return timedOut()
   try {
     const result = work.run(timeLeft)
