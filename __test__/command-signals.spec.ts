@@ -5,12 +5,13 @@ import { once } from 'node:events'
 import { closeSync, constants as flags, existsSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import test, { type ExecutionContext } from 'ava'
 
-import { Child, killAll } from '../support/children.ts'
+import { Child, killAll, mortal, type Command } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { freePort, isFree } from '../support/ports.ts'
 import { Client } from './support/clients.ts'
@@ -34,16 +35,38 @@ const TOGETHER: NodeJS.Signals[][] = [
   ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGTERM'],
 ]
 
+const SERVE = [process.execPath, EXECUTABLE, 'serve', '--port', '0', '--json']
+
+/** Starts Node.js with code that runs first. */
+async function withCode(t: ExecutionContext, code: string): Promise<string[]> {
+  const work = await temporaryDirectory()
+  t.teardown(() => work[Symbol.dispose]())
+  writeFileSync(join(work.path, 'first.cjs'), code)
+  return ['env', `NODE_OPTIONS=--require=${work.path}/first.cjs`]
+}
+
+/** At SIGUSR2 it sends these signals to itself, one after the other: from outside they might come too late. */
+function sendingItself(t: ExecutionContext, signals: readonly NodeJS.Signals[]): Promise<string[]> {
+  return withCode(
+    t,
+    `
+    process.once('SIGUSR2', async () => {
+      for (const signal of ${JSON.stringify(signals)}) {
+        process.kill(process.pid, signal)
+        await require('node:timers/promises').setTimeout(5)
+      }
+    })
+    `,
+  )
+}
+
 for (const signals of TOGETHER) {
   test(`serve at ${signals.join(', ')}: it drains, prints the totals and exits with 0`, async (t) => {
-    const server = start(['serve', '--port', '0', '--json'])
+    const server = new Child([...(await sendingItself(t, signals)), ...SERVE])
     const { port } = await server.json<{ port: number }>()
     const client = await Client.connect(port)
     t.true(await client.echo('hello'))
-    for (const signal of signals) {
-      server.process.kill(signal)
-      await sleep(5)
-    }
+    server.process.kill('SIGUSR2')
     t.is(await client.end(), undefined)
     const events = await eventsUpTo('stopped', server)
     t.like(events.at(-1), { totalConnections: 1, totalBytes: 5 })
@@ -52,12 +75,9 @@ for (const signals of TOGETHER) {
   })
 
   test(`the node at ${signals.join(', ')}: it writes what it has to say, and exits with 0`, async (t) => {
-    const node = await stuckNode()
+    const node = await stuckNode(await sendingItself(t, signals))
     const exit = once(node, 'exit')
-    for (const signal of signals) {
-      node.kill(signal)
-      await sleep(5)
-    }
+    node.kill('SIGUSR2')
     const lines = (await text(node.stdout)).split('\n')
     t.is(lines.pop(), '')
     const replies = lines.map((line) => (JSON.parse(line) as { body: { msg_id: number } }).body.msg_id)
@@ -84,11 +104,8 @@ const STORIES: Record<string, Story> = {
 
 /** A node that cannot end by itself, and lives a story: by its own doing, for who is too late from outside spoils it. */
 async function nodeIn(t: ExecutionContext, { heard, further, stalls }: Story, stall: string): Promise<ChildProcess> {
-  const work = await temporaryDirectory()
-  t.teardown(() => work[Symbol.dispose]())
-  const preloaded = join(work.path, 'preloaded.cjs')
-  writeFileSync(
-    preloaded,
+  const through = await withCode(
+    t,
     `
     const kill = (signals) => signals.forEach((signal) => process.kill(process.pid, signal))
     const stalls = ${JSON.stringify(stalls)}
@@ -105,7 +122,7 @@ async function nodeIn(t: ExecutionContext, { heard, further, stalls }: Story, st
     })
     `,
   )
-  const node = await stuckNode(['env', `NODE_OPTIONS=--require=${preloaded}`])
+  const node = await stuckNode(through)
   node.kill(heard)
   return node
 }
@@ -219,10 +236,14 @@ for (const options of [[], ['--verbose'], ['--json']]) {
   })
 }
 
-test('who reads slowly gets all that serve has printed, also at its end', async (t) => {
-  const server = spawn(process.execPath, [EXECUTABLE, 'serve', '--port', '0', '--json'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+const asRootWithScript = process.getuid!() === 0 || process.env['CI'] ? needing('script') : test.skip
+
+// It is the terminal that changes its owner: another user may not be allowed to read this directory.
+const OF_ANOTHER_USER = 'chown 65534 "$(tty)"; exec setpriv --bounding-set -dac_override,-dac_read_search'
+
+/** A server that has more to print than the kernel keeps, and whose output nobody reads yet. */
+async function unreadServer(t: ExecutionContext, command: Command): Promise<ChildProcess & { stdout: Readable }> {
+  const server = spawn(...mortal(command), { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => server.kill('SIGKILL'))
   const [first] = (await once(server.stdout.setEncoding('utf8'), 'data')) as [string]
   server.stdout.pause()
@@ -230,26 +251,53 @@ test('who reads slowly gets all that serve has printed, also at its end', async 
   for (let count = 0; count < 8; count++) {
     await Promise.all(Array.from({ length: 500 }, async () => (await Client.connect(port)).close()))
   }
-  const exit = once(server, 'exit')
-  server.kill('SIGTERM')
-  // A little more often than the process looks whether anyone reads.
-  let all = ''
-  server.stdout.on('data', (part: string) => {
-    all += part
-    server.stdout.pause()
-    setTimeout(() => server.stdout.resume(), 1000)
+  return server
+}
+
+/** Whether these are the lines of all connections, with the totals. */
+function isComplete(output: string): boolean {
+  const lines = output.trimEnd().split('\n')
+  return lines.length === 2 * 4000 + 1 && lines.at(-1)!.startsWith('{"event":"stopped","totalConnections":4000')
+}
+
+const QUOTED = SERVE.map((word) => `"${word}"`).join(' ')
+for (const [where, command] of [
+  ['a pipe', SERVE],
+  ['a terminal of another user', atTerminal(`${OF_ANOTHER_USER} ${QUOTED}`)],
+] as const) {
+  asRootWithScript(`who reads slowly gets all that serve has printed, also at its end: ${where}`, async (t) => {
+    const server = await unreadServer(t, command)
+    const exit = once(server, 'exit')
+    process.kill(where === 'a pipe' ? server.pid! : childrenOf(server.pid!)[0]!, 'SIGTERM')
+    // A little more often than the process looks whether anyone reads.
+    let all = ''
+    server.stdout.on('data', (part: string) => {
+      all += part
+      server.stdout.pause()
+      setTimeout(() => server.stdout.resume(), 1500)
+    })
+    server.stdout.resume()
+    const [code] = await exit
+    server.stdout
+      .removeAllListeners('data')
+      .on('data', (part: string) => (all += part))
+      .resume()
+    await once(server.stdout, 'end')
+    t.is(code, 0)
+    t.true(isComplete(all))
   })
-  server.stdout.resume()
-  const [code] = await exit
-  server.stdout
-    .removeAllListeners('data')
-    .on('data', (part: string) => (all += part))
-    .resume()
-  await once(server.stdout, 'end')
-  t.is(code, 0)
-  const lines = all.trimEnd().split('\n')
-  t.like(JSON.parse(lines.at(-1)!), { event: 'stopped', totalConnections: 4000 })
-  t.is(lines.length, 2 * 4000 + 1)
+}
+
+test('who begins to read while serve is stopped gets all that it has printed', async (t) => {
+  const server = await unreadServer(t, SERVE)
+  server.kill('SIGTERM')
+  await sleep(300)
+  server.kill('SIGSTOP')
+  const all = text(server.stdout)
+  // Longer than it waits for a reader.
+  await sleep(5500)
+  server.kill('SIGCONT')
+  t.true(isComplete(await all))
 })
 
 /** Writes to a pipe until it takes no more. */
@@ -260,11 +308,6 @@ function fill(descriptor: number): void {
     if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
   }
 }
-
-const asRootWithScript = process.getuid!() === 0 || process.env['CI'] ? needing('script') : test.skip
-
-// It is the terminal that changes its owner: another user may not be allowed to read this directory.
-const OF_ANOTHER_USER = 'chown 65534 "$(tty)"; exec setpriv --bounding-set -dac_override,-dac_read_search'
 
 for (const [whose, through] of [
   ['its own', 'exec'],

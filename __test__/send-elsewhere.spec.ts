@@ -61,6 +61,18 @@ test('the data is copied at once, also while a name is resolved', async (t) => {
   t.is((await sent).echoed.toString(), 'before')
 })
 
+test('of data that lies about its length the bytes that it has are sent', async (t) => {
+  class Liar extends Uint8Array {
+    override get length(): number {
+      return 1000
+    }
+  }
+  const { port } = listening(t)
+  for (const host of ['127.0.0.1', 'localhost']) {
+    t.deepEqual((await send(new Liar([1, 2, 3]), { host, port: port! })).echoed, Buffer.from([1, 2, 3]))
+  }
+})
+
 test('a failure says the address, and what had come back', async (t) => {
   const closed = await freePort()
   const refused = { code: 'ECONNREFUSED', syscall: 'connect', address: '127.0.0.1', port: closed }

@@ -35,15 +35,16 @@ export function send(
   const begin = (id: number): Address => {
     const bytes = payload(data)
     client ??= start(to)
+    // Copied by a call that does not ask a subclass for its length.
     if (isIPv4(host)) client.send(id, host, port, bytes, times)
-    else resolveAndSend(id, to, Buffer.from(bytes), times)
+    else resolveAndSend(id, to, new Uint8Array(bytes), times)
     return to
   }
   return sends.carryOut(signal, begin, (id) => client?.cancel(id))
 }
 
 /** Its time begins now. When the name is resolved, `to` and the errors say the address. */
-function resolveAndSend(id: number, to: Address, bytes: Buffer, { timeout, halfCloseAfter }: NativeTimes): void {
+function resolveAndSend(id: number, to: Address, bytes: Uint8Array, { timeout, halfCloseAfter }: NativeTimes): void {
   const end = now() + timeout
   const late = { errno: -constants.errno.ETIMEDOUT, syscall: 'getaddrinfo' }
   // After a stall the answer may be here: it is heard before what is set as immediate.

@@ -70,7 +70,7 @@ export class Connection implements Peer {
     this.#cut(false)
   }
 
-  /** Resets the connection: the client's next read or write fails with `ECONNRESET`. Does nothing if it is over. */
+  /** Resets the connection: the client's next read fails with `ECONNRESET`. Does nothing if it is over. */
   reset(): void {
     this.#cut(true)
   }

@@ -31,8 +31,8 @@ export interface Faults {
   endAfter?: number | undefined
   /**
    * Neither echoes nor reads when so many bytes were echoed, 0 to 2^53 - 1. 0 is at once. The connection stays, and counts
-   * toward `maxConnections`, until the client resets it, or `idleTimeout`, `close`, `reset` or `stop` ends it. The client's end
-   * is not read either.
+   * toward `maxConnections`, until the client resets it, or `idleTimeout` (at most an eighth late), `close`, `reset` or `stop`
+   * ends it. The client's end is not read either.
    */
   stallAfter?: number | undefined
   /**

@@ -121,8 +121,8 @@ export function startOptions(port: unknown, options: unknown) {
   const host = name === 'localhost' ? LOCALHOST : name
   if (typeof host !== 'string') throw invalidType('options.host', 'an IPv4 address', host)
   // The first call takes long: it makes its regular expressions.
-  if (host !== LOCALHOST && !isIPv4(host))
-    throw invalidValue('options.host', "an IPv4 address such as '127.0.0.1'", host)
+  const isAddress = host === LOCALHOST || isIPv4(host)
+  if (!isAddress) throw invalidValue('options.host', "an IPv4 address such as '127.0.0.1'", host)
   return {
     host,
     port: integer('port', port, 0, MAX_PORT),

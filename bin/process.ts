@@ -1,4 +1,4 @@
-import { closeSync, createWriteStream, fstatSync } from 'node:fs'
+import { close, closeSync, createWriteStream, fstatSync, open, write } from 'node:fs'
 import { constants } from 'node:os'
 import { Readable, Writable } from 'node:stream'
 
@@ -12,6 +12,11 @@ const TICK = SAME_REQUEST / 5
 const LONGEST_STALL = 5000
 /** How long to wait for somebody to read the last lines. */
 const LAST_LINES = 5000
+
+type Written = (error: NodeJS.ErrnoException | null, count: number) => void
+
+/** Bytes. As much as a terminal holds. */
+const PART = 4096
 
 /** What Node.js has of a terminal. */
 interface TerminalHandle {
@@ -30,9 +35,14 @@ export const output = openOutput(process.stdout)
 
 function openOutput(stream: StandardStream): Writable {
   if (canWrite(stream)) return stream
-  const ours = createWriteStream('', { fd: stream.fd, autoClose: false })
+  const ours = createWriteStream('', { fd: stream.fd, autoClose: false, fs: { open, write: writePart, close } })
   pooled.push(ours)
   return ours
+}
+
+/** A write to a terminal is over when all is read. In parts one sees that somebody reads. */
+function writePart(fd: number, buffer: Buffer, offset: number, length: number, at: number, done: Written): void {
+  write(fd, buffer, offset, Math.min(length, PART), at, done)
 }
 
 /** Whether Node.js's own stream writes all, and holds up nothing. */
@@ -119,21 +129,27 @@ export async function exit(): Promise<never> {
   return exitNow()
 }
 
-/** Ends the process when nobody reads what it has written. Who reads slowly gets all of it. */
+/** Ends the process when nobody has read what it has written for a while. Who reads slowly gets all of it. */
 function giveUpWhenStuck(stream: Writable): void {
-  let before = unread(stream)
+  let [before, unreadBefore, stuck] = [now(), unread(stream), 0]
   setInterval(() => {
-    const now = unread(stream)
-    if (now === before) exitNow()
-    before = now
-  }, LAST_LINES)
+    const [time, unreadNow] = [now(), unread(stream)]
+    // After a stall what has been read meanwhile shows only later.
+    if (unreadNow !== unreadBefore) stuck = 0
+    else if (time - before <= 2 * TICK) stuck += TICK
+    if (stuck >= LAST_LINES) exitNow()
+    ;[before, unreadBefore] = [time, unreadNow]
+  }, TICK)
 }
 
-/** How many bytes of the writes under way the system has not taken yet. */
+/** Changes as long as the system takes what was written. */
 function unread(stream: Writable): number {
   // oxlint-disable-next-line no-underscore-dangle -- a write of Node.js's says only when it is over
-  const { _handle: handle } = Object(stream) as { _handle?: { writeQueueSize?: number } }
-  return stream.writableLength + (handle?.writeQueueSize ?? 0)
+  const { _handle: handle, bytesWritten } = Object(stream) as {
+    _handle?: { writeQueueSize?: number }
+    bytesWritten: number
+  }
+  return stream.writableLength + (handle?.writeQueueSize ?? 0) - bytesWritten
 }
 
 /** Waits until a stream has written what it holds. With nothing to write, a broken one is not asked. */

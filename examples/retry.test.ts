@@ -32,5 +32,6 @@ test('the client tries again after a reset', async () => {
 
 test('the client gives up after two resets', async () => {
   server.faults = { resetAfter: 0 }
-  await assert.rejects(ask(server.port!, 'hello'), { code: 'ECONNRESET' })
+  // By a write; macOS says EPIPE then.
+  await assert.rejects(ask(server.port!, 'hello'), { code: /^(ECONNRESET|EPIPE)$/ })
 })

@@ -59,8 +59,8 @@ impl Acceptor {
         Self {
             listener: Some(listener),
             paused_until: None,
-            // Linux lets one more wait than listen(2) was told, XNU half as many again (`sonewconn_internal`).
-            left_to_take: usize::try_from(backlog).unwrap_or(0).saturating_mul(3) / 2 + 1,
+            // Linux lets one more wait than listen(2) was told.
+            left_to_take: usize::try_from(backlog).unwrap_or(0) + 1,
             open_when_paused: 0,
             over_limit: VecDeque::new(),
             catch_up: None,

@@ -206,9 +206,11 @@ impl Connection {
         now.wrapping_sub(self.last_active) > TICKS_PER_TIMEOUT && !is_held
     }
 
-    /// Whether its peer is to be looked at in each tick, because later nobody can tell when it has read what it owed us.
+    /// Whether its peer is to be looked at in each tick, because later nobody can tell when it has acknowledged everything.
+    /// What a client sends to a stalled connection counts as an acknowledgement, too.
     pub fn is_to_be_watched(&self, now: u32) -> bool {
-        !syscalls::KNOWS_LAST_ACKNOWLEDGEMENT && self.unacknowledged > 0 && self.last_active != now
+        let can_tell = syscalls::KNOWS_LAST_ACKNOWLEDGEMENT && !self.fault().is_some_and(Fault::is_stalled);
+        !can_tell && self.unacknowledged > 0 && self.last_active != now
     }
 
     /// Notes what the peer has read since the last look, which counts as activity. The first look at unread bytes has

@@ -123,14 +123,6 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     retry("read", || unsafe { libc::read(fd, buffer.as_mut_ptr().cast::<c_void>(), buffer.len()) })
 }
 
-/// Writes what there is room for, and says how much that was: write(2). Of more than an int can count Linux takes a part, and
-/// XNU nothing.
-pub fn write(fd: impl AsFd, data: &[u8]) -> Result<usize> {
-    let (fd, length) = (fd.as_fd().as_raw_fd(), data.len().min(c_int::MAX as usize));
-    // SAFETY: the kernel reads `length` bytes from `data`, which has as many and outlives the call.
-    retry("write", || unsafe { libc::write(fd, data.as_ptr().cast::<c_void>(), length) })
-}
-
 /// Ends our side of the connection, so that the peer reads an end: shutdown(2) with `SHUT_WR`. `ENOTCONN` says that there is no
 /// connection any more.
 pub fn shutdown_write(socket: impl AsFd) -> Result<()> {

@@ -215,6 +215,24 @@ fn a_stalled_connection_is_idle_and_a_delayed_one_is_not() {
 }
 
 #[test]
+fn a_stalled_connection_is_idle_whatever_its_client_sends() {
+    let config = Config { idle_timeout: milliseconds(2000), ..DEFAULTS };
+    for running in servers(after(0, Fate::Stall), config) {
+        let (silent, mut busy) = (running.connect(), running.connect());
+        let sending = thread::spawn(move || {
+            while busy.write_all(&[0; 30_000]).is_ok() {
+                thread::sleep(milliseconds(50));
+            }
+            Instant::now()
+        });
+        read_to_end(&silent);
+        let end = Instant::now();
+        let late = sending.join().unwrap().saturating_duration_since(end);
+        assert!(late < milliseconds(300), "closed {late:?} after the silent one");
+    }
+}
+
+#[test]
 fn a_stop_delivers_what_is_due_within_its_deadline() {
     for running in servers(delayed(300), DEFAULTS) {
         let client = running.connect();

@@ -103,7 +103,7 @@ fn a_stop_past_its_deadline_echoes_what_has_arrived() {
     assert_eq!(running.wait_for_end(), None);
 }
 
-#[cfg_attr(not(target_os = "linux"), ignore = "macOS lets 192 clients wait")]
+#[cfg_attr(not(target_os = "linux"), ignore = "macOS lets 128 clients wait")]
 #[test]
 fn a_client_that_left_during_a_stall_makes_room_for_the_next() {
     for threads in [1, 2, 4] {

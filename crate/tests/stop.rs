@@ -68,12 +68,13 @@ fn check_what_has_arrived_is_echoed(threads: usize) {
     let data = sent.clone();
     // It fails when the server has ended, and is to.
     let writing = thread::spawn(move || drop(writer.write_all(&data)));
-    running.wait_for("echoes wait to be read", |stats| stats.total_bytes > 1 << 20);
+    running.wait_for("echoes wait to be read", |stats| stats.total_bytes > 1 << 18);
     running.server.stop(AMPLE);
 
     let mut answer = Vec::new();
     let ended = stream.read_to_end(&mut answer);
-    assert!(ended.is_ok(), "{ended:?} after {} bytes", answer.len());
+    // On macOS a client that goes on writing finds the reset behind the last echo.
+    assert!(ended.is_ok() || cfg!(target_os = "macos"), "{ended:?} after {} bytes", answer.len());
     assert!(answer == sent[..answer.len()], "what came back is not what was sent");
     assert_eq!(answer.len() as u64, running.stats().total_bytes, "counted, and lost");
     drop(stream);

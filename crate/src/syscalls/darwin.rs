@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
-use libc::{c_int, kevent64_s, sockaddr_in, socklen_t, timespec};
+use libc::{c_int, c_void, kevent64_s, sockaddr_in, socklen_t, timespec};
 
 use super::{check, getsockopt, length_of, owned, retry, setsockopt, with_address};
 use crate::error::{Error, Result};
@@ -29,7 +29,7 @@ pub fn socket() -> Result<OwnedFd> {
 pub fn accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddrV4)> {
     let fd = listener.as_fd().as_raw_fd();
     // XNU takes the connection from the backlog before it looks for a descriptor, and drops it if there is none. So it is
-    // asked for one first. Another thread may take it in between.
+    // asked for one first. Another thread may take it in between, and a full table of the system (`ENFILE`) does not show.
     // SAFETY: takes no pointer.
     drop(owned(check("accept", unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) }))?);
     with_address(|name, length: *mut socklen_t| {
@@ -85,6 +85,8 @@ pub fn as_known(error: Error) -> Error {
         // The port that XNU has chosen for the client is the one to connect to, on which then nobody listens (`tcp_connect`;
         // libuv #2503).
         ("connect", libc::EINVAL) => libc::ECONNREFUSED,
+        // No memory for it now, as libuv has it, too.
+        ("write", libc::ENOBUFS) => libc::EAGAIN,
         // While a connection is torn down; a moment later it is `EPIPE` (libuv #3405, mio #1364).
         ("write", libc::EPROTOTYPE) => libc::EPIPE,
         // There is no connection any more.
@@ -92,6 +94,36 @@ pub fn as_known(error: Error) -> Error {
         (_, errno) => errno,
     };
     Error { errno, ..error }
+}
+
+/// So much `sosend` of XNU takes at once (`sosendmaxchain`).
+const PART: usize = 65_536;
+
+/// Writes what there is room for, and says how much that was: write(2). In parts, because a call that finds no memory after one
+/// (`ENOBUFS`) does not say what it has taken.
+pub fn write(fd: impl AsFd, data: &[u8]) -> Result<usize> {
+    let mut written = 0;
+    for part in data.chunks(PART) {
+        let raw = fd.as_fd().as_raw_fd();
+        // SAFETY: the kernel reads at most `part.len()` bytes from `part`, which outlives the call.
+        match retry("write", || unsafe { libc::write(raw, part.as_ptr().cast::<c_void>(), part.len()) }) {
+            Ok(count) => written += count,
+            // `sosend` says it before it looks why the connection is gone.
+            Err(Error { errno: libc::EPIPE, .. }) if written == 0 => return Err(why_gone(&fd)),
+            Err(error) if written == 0 => return Err(error),
+            // The next call meets it again.
+            Err(_) => break,
+        }
+        if written % PART > 0 {
+            break;
+        }
+    }
+    Ok(written)
+}
+
+fn why_gone(socket: impl AsFd) -> Error {
+    let errno = getsockopt(socket, libc::SOL_SOCKET, libc::SO_ERROR).unwrap_or(0);
+    Error { errno: if errno == 0 { libc::EPIPE } else { errno }, syscall: "write" }
 }
 
 /// How many bytes the peer has not acknowledged yet: `SO_NWRITE`, which the header sys/socket.h describes.

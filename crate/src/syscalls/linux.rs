@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use libc::{c_int, sockaddr_in};
+use libc::{c_int, c_void, sockaddr_in};
 
 use super::{check, getsockopt, owned, retry, with_address};
 use crate::error::{Error, Result};
@@ -55,6 +55,13 @@ pub fn unacknowledged(socket: impl AsFd) -> Result<u32> {
     // SAFETY: TIOCOUTQ (SIOCOUTQ is another name for it) writes one int to `count`, which outlives the call.
     check("ioctl", unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) })?;
     Ok(count.cast_unsigned())
+}
+
+/// Writes what there is room for, and says how much that was: write(2).
+pub fn write(fd: impl AsFd, data: &[u8]) -> Result<usize> {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the kernel reads at most `data.len()` bytes from `data`, which outlives the call.
+    retry("write", || unsafe { libc::write(fd, data.as_ptr().cast::<c_void>(), data.len()) })
 }
 
 /// A connection may be asked at any time how long ago its peer acknowledged something.
