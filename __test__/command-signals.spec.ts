@@ -10,6 +10,7 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import test, { type ExecutionContext } from 'ava'
+import { EchoServer } from 'echo-node'
 
 import { Child, killAll, mortal, type Command } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
@@ -341,6 +342,16 @@ asRootWithScript('a server waits 5 s for a terminal of another user that takes n
   process.kill(scene.command, 'SIGTERM')
   await until('it has ended', () => !existsSync(`/proc/${scene.command}`))
   scene.terminal.process.stdin.write('\u0011')
+  t.deepEqual(await scene.end(), ['', '0'])
+})
+
+asRootWithScript('ping ends when its terminal of another user is closed, and nobody says so', async (t) => {
+  const server = new EchoServer()
+  t.teardown(() => server.stop())
+  const args = `ping 127.0.0.1:${server.start()} --interval 50`
+  const scene = await terminalScene(t, args, `${OF_ANOTHER_USER} setsid`)
+  await until('a round is over', async () => (await scene.terminal.line()).includes('seq=1'))
+  await scene.terminal.kill()
   t.deepEqual(await scene.end(), ['', '0'])
 })
 

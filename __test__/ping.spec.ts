@@ -2,6 +2,7 @@
 
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import test, { type ExecutionContext } from 'ava'
 import { EchoServer, type Faults } from 'echo-node'
@@ -290,6 +291,25 @@ test.serial('a round that hangs when a signal comes is lost', async (t) => {
   t.like(await child.json(), { event: 'loss', word: 'OTHER', message: 'interrupted' })
   t.deepEqual(await child.json(), { event: 'summary', sent: 1, echoed: 0, lost: 1 })
   t.is(await code, 1)
+})
+
+test.serial('a round whose echo comes while the process is stopped is not lost', async (t) => {
+  const server = new EchoServer()
+  t.teardown(() => server.stop())
+  const connected = once(server, 'connection')
+  const ended = once(server, 'disconnect')
+  const port = server.start(0, { faults: { delay: 200 } })
+  const child = start(['ping', `127.0.0.1:${port}`, '--json'])
+  await connected
+  child.process.kill('SIGINT')
+  child.process.kill('SIGSTOP')
+  // Longer than a round under way may take after the signal. Its thread is stopped, too.
+  await sleep(1000)
+  child.process.kill('SIGCONT')
+  await ended
+  t.like(await child.json(), { event: 'echo', seq: 1 })
+  t.like(await child.json(), { event: 'summary', sent: 1, echoed: 1 })
+  t.is(await child.end(), 0)
 })
 
 test.serial('it ends when nobody reads its output any more', async (t) => {

@@ -5,7 +5,7 @@ import { now } from '../api/timers.ts'
 import { send } from '../index.ts'
 import { duration, inRange, number, UsageError, type PingArguments } from './arguments.ts'
 import { PingResults } from './ping-results.ts'
-import { leaveAtOnce, onReaderGone, onStopSignal } from './process.ts'
+import { afterRunning, leaveAtOnce, onReaderGone, onStopSignal } from './process.ts'
 import { runRound, type Target } from './round.ts'
 
 const MAX_PORT = 65_535
@@ -31,7 +31,7 @@ export async function ping(targetText: string, args: PingArguments): Promise<voi
   const [stop, cut] = [new AbortController(), new AbortController()]
   const end = (): void => {
     stop.abort()
-    setTimeout(() => cut.abort(), GRACE).unref()
+    afterRunning(GRACE, () => cut.abort())
   }
   onStopSignal(end)
   onReaderGone(end)

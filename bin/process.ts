@@ -1,4 +1,4 @@
-import { close, closeSync, createWriteStream, fstatSync, open, write } from 'node:fs'
+import { closeSync, createWriteStream, fstatSync, open, write } from 'node:fs'
 import { constants } from 'node:os'
 import { Readable, Writable } from 'node:stream'
 
@@ -8,8 +8,8 @@ const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** Milliseconds. npm, `timeout` and process managers send a signal twice, or two different ones. */
 const SAME_REQUEST = 500
 const TICK = SAME_REQUEST / 5
-/** A machine that is always busy may never let a tick be on time. */
-const LONGEST_STALL = 5000
+/** Not 0: on a machine that is always busy all ticks may be late. */
+const LATE_TICK = TICK / 10
 /** How long to wait for somebody to read the last lines. */
 const LAST_LINES = 5000
 
@@ -35,7 +35,7 @@ export const output = openOutput(process.stdout)
 
 function openOutput(stream: StandardStream): Writable {
   if (canWrite(stream)) return stream
-  const ours = createWriteStream('', { fd: stream.fd, autoClose: false, fs: { open, write: writePart, close } })
+  const ours = createWriteStream('', { fd: stream.fd, fs: { open, write: writePart, close: keepOpen } })
   pooled.push(ours)
   return ours
 }
@@ -43,6 +43,11 @@ function openOutput(stream: StandardStream): Writable {
 /** A write to a terminal is over when all is read. In parts one sees that somebody reads. */
 function writePart(fd: number, buffer: Buffer, offset: number, length: number, at: number, done: Written): void {
   write(fd, buffer, offset, Math.min(length, PART), at, done)
+}
+
+/** What has failed is closed; the descriptor is not ours. */
+function keepOpen(_: number, done: (error?: null) => void): void {
+  done()
 }
 
 /** Whether Node.js's own stream writes all, and holds up nothing. */
@@ -73,27 +78,32 @@ export function openInput(): Readable {
 export function onStopSignal(stop: () => void): void {
   let react: (signal: NodeJS.Signals) => void = () => {
     react = () => {}
-    afterSameRequest(() => (react = endBy))
+    afterRunning(SAME_REQUEST, () => (react = endBy))
     stop()
   }
   for (const signal of STOP_SIGNALS) process.on(signal, () => react(signal))
 }
 
-/**
- * Calls back when half a second is over, and every signal that was sent within it has been heard. After a stall signals
- * are heard late, and any thread may have to deliver them first: until a tick is on time again, none counts as later.
- */
-function afterSameRequest(run: () => void): void {
+/** Calls back every tick, with the milliseconds that count: of a stall few do, for what it has held up comes later. */
+function onTicks(tick: (passed: number) => void): NodeJS.Timeout {
   let before = now()
-  const end = before + SAME_REQUEST
-  const ticks = setInterval(() => {
+  return setInterval(() => {
     const time = now()
     const isLate = time - before > 2 * TICK
     before = time
-    if (time < end || (isLate && time < end + LONGEST_STALL)) return
+    tick(isLate ? LATE_TICK : TICK)
+  }, TICK)
+}
+
+/** Calls back when the process has run for so many milliseconds: what came within them has been heard, also after a stall. */
+export function afterRunning(time: number, run: () => void): void {
+  let left = time
+  const ticks = onTicks((passed) => {
+    left -= passed
+    if (left > 0) return
     clearInterval(ticks)
     run()
-  }, TICK)
+  })
 }
 
 function endBy(signal: NodeJS.Signals): void {
@@ -131,15 +141,13 @@ export async function exit(): Promise<never> {
 
 /** Ends the process when nobody has read what it has written for a while. Who reads slowly gets all of it. */
 function giveUpWhenStuck(stream: Writable): void {
-  let [before, unreadBefore, stuck] = [now(), unread(stream), 0]
-  setInterval(() => {
-    const [time, unreadNow] = [now(), unread(stream)]
-    // After a stall what has been read meanwhile shows only later.
-    if (unreadNow !== unreadBefore) stuck = 0
-    else if (time - before <= 2 * TICK) stuck += TICK
+  let [before, stuck] = [unread(stream), 0]
+  onTicks((passed) => {
+    const current = unread(stream)
+    stuck = current === before ? stuck + passed : 0
+    before = current
     if (stuck >= LAST_LINES) exitNow()
-    ;[before, unreadBefore] = [time, unreadNow]
-  }, TICK)
+  })
 }
 
 /** Changes as long as the system takes what was written. */
