@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::acceptor::Acceptor;
-use crate::busy_poll::BusyPoll;
+use crate::busy_poll::{BusyPoll, may_pay};
 use crate::clock::Moment;
 use crate::connection::Cut;
 use crate::connections::Connections;
@@ -25,13 +25,6 @@ use crate::server::{OnReport, Report};
 
 /// How long to wait after an error of `epoll_wait(2)` that ought not to exist, so that it cannot make the loop spin.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(10);
-
-/// More events than this in one wait share the cost of its sleep: polling instead would save them little, and cost a
-/// twentieth of the CPU time at 50 connections.
-const FEW_EVENTS: usize = 4;
-
-/// So many bytes in one turn are part of a bulk transfer: what the next round trip costs no longer matters.
-const BULK: u64 = 16 * 1024;
 
 /// How many clients are accepted at once before all are cut: what Linux lets wait, unless it is told otherwise.
 const MOST_BEFORE_CUT: usize = 4096;
@@ -55,9 +48,10 @@ pub struct EventLoop {
 impl EventLoop {
     /// The loop of one thread.
     pub fn new(context: Context, inbox: Inbox, sends: Sends, acceptor: Option<Acceptor>) -> Self {
+        let cpus = thread::available_parallelism().map_or(1, usize::from);
         Self {
             connections: Connections::new(context.shared.config.idle_timeout),
-            busy_poll: BusyPoll::new(context.shared.config.busy_poll),
+            busy_poll: BusyPoll::new(context.shared.config.busy_poll, cpus),
             context,
             inbox,
             sends,
@@ -98,10 +92,8 @@ impl EventLoop {
             if is_over {
                 return;
             }
-            // Polling saves time between the messages of a few; in a bulk transfer, where a wake-up serves many, or where
-            // nobody is connected, it only costs.
-            let is_bulk = self.context.counters.bytes.get().wrapping_sub(bytes) >= BULK;
-            may_poll = events <= FEW_EVENTS && !is_bulk && !self.connections.is_empty();
+            let echoed = self.context.counters.bytes.get().wrapping_sub(bytes);
+            may_poll = may_pay(events, echoed, !self.connections.is_empty());
         }
     }
 
@@ -121,7 +113,7 @@ impl EventLoop {
     fn wait(&mut self, may_poll: bool, timer: Option<Moment>) -> usize {
         let Context { poller, clock, .. } = &mut self.context;
         let timeout = clock.begin_wait(timer, Instant::now);
-        let waited = self.busy_poll.wait(may_poll, timeout, |timeout| poller.wait(timeout));
+        let waited = self.busy_poll.wait(may_poll, timeout, Instant::now, |timeout| poller.wait(timeout));
         if let Some(timeout) = timeout {
             clock.end_wait(Instant::now(), timeout);
         }
