@@ -345,6 +345,25 @@ asRootWithScript('a server waits 5 s for a terminal of another user that takes n
   t.deepEqual(await scene.end(), ['', '0'])
 })
 
+asRootWithScript('a terminal of another user that another program lets not block loses nothing', async (t) => {
+  const [chown, setpriv] = OF_ANOTHER_USER.split('; exec ') as [string, string]
+  // Killed, Node.js does not put back the mode.
+  const change = "process.stdout._handle.setBlocking(false); process.kill(process.pid, 'SIGKILL')"
+  const changing = `${setpriv} "${process.execPath}" -e "${change}" 2>/dev/null; echo changed`
+  const terminal = new Child(atTerminal(`${chown}; ${setpriv} ${QUOTED} & read -r _; ${changing}; wait $!`))
+  const { port } = await terminal.json<{ port: number }>()
+  terminal.process.stdin.write('\n')
+  await until('it is changed', async () => (await terminal.line()).includes('changed'))
+  for (let count = 0; count < 8; count++) {
+    await Promise.all(Array.from({ length: 500 }, async () => (await Client.connect(port)).close()))
+  }
+  process.kill(childrenOf(childrenOf(terminal.pid)[0]!)[0]!, 'SIGTERM')
+  let [lines, last] = [0, '']
+  while (!last.startsWith('{"event":"stopped"')) [lines, last] = [lines + 1, await terminal.line()]
+  t.is(lines, 2 * 4000 + 1)
+  t.is(await terminal.end(), 0)
+})
+
 asRootWithScript('ping ends when its terminal of another user is closed, and nobody says so', async (t) => {
   const server = new EchoServer()
   t.teardown(() => server.stop())

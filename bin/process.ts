@@ -13,10 +13,12 @@ const LATE_TICK = TICK / 10
 /** How long to wait for somebody to read the last lines. */
 const LAST_LINES = 5000
 
-type Written = (error: NodeJS.ErrnoException | null, count: number) => void
+type Written = (error: NodeJS.ErrnoException | null, count: number, buffer: Buffer) => void
 
 /** Bytes. As much as a terminal holds. */
 const PART = 4096
+/** Milliseconds. */
+const PAUSE = 20
 
 /** What Node.js has of a terminal. */
 interface TerminalHandle {
@@ -42,7 +44,11 @@ function openOutput(stream: StandardStream): Writable {
 
 /** A write to a terminal is over when all is read. In parts one sees that somebody reads. */
 function writePart(fd: number, buffer: Buffer, offset: number, length: number, at: number, done: Written): void {
-  write(fd, buffer, offset, Math.min(length, PART), at, done)
+  write(fd, buffer, offset, Math.min(length, PART), at, (error, count) => {
+    // Another program that has the terminal, too, may let it not block.
+    if (error?.code === 'EAGAIN') setTimeout(writePart, PAUSE, fd, buffer, offset, length, at, done)
+    else done(error, count, buffer)
+  })
 }
 
 /** What has failed is closed; the descriptor is not ours. */

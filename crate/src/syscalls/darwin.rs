@@ -85,8 +85,6 @@ pub fn as_known(error: Error) -> Error {
         // The port that XNU has chosen for the client is the one to connect to, on which then nobody listens (`tcp_connect`;
         // libuv #2503).
         ("connect", libc::EINVAL) => libc::ECONNREFUSED,
-        // No memory for it now, as libuv has it, too.
-        ("write", libc::ENOBUFS) => libc::EAGAIN,
         // While a connection is torn down; a moment later it is `EPIPE` (libuv #3405, mio #1364).
         ("write", libc::EPROTOTYPE) => libc::EPIPE,
         // There is no connection any more.
@@ -96,29 +94,16 @@ pub fn as_known(error: Error) -> Error {
     Error { errno, ..error }
 }
 
-/// So much `sosend` of XNU takes at once (`sosendmaxchain`).
-const PART: usize = 65_536;
-
-/// Writes what there is room for, and says how much that was: write(2). In parts, because a call that finds no memory after one
-/// (`ENOBUFS`) does not say what it has taken.
+/// Writes what there is room for, and says how much that was: write(2), of no more than an int can count. Where XNU finds no
+/// memory for a part (`ENOBUFS`), it does not say what it has taken before, so to try again could write bytes twice.
 pub fn write(fd: impl AsFd, data: &[u8]) -> Result<usize> {
-    let mut written = 0;
-    for part in data.chunks(PART) {
-        let raw = fd.as_fd().as_raw_fd();
-        // SAFETY: the kernel reads at most `part.len()` bytes from `part`, which outlives the call.
-        match retry("write", || unsafe { libc::write(raw, part.as_ptr().cast::<c_void>(), part.len()) }) {
-            Ok(count) => written += count,
-            // `sosend` says it before it looks why the connection is gone.
-            Err(Error { errno: libc::EPIPE, .. }) if written == 0 => return Err(why_gone(&fd)),
-            Err(error) if written == 0 => return Err(error),
-            // The next call meets it again.
-            Err(_) => break,
-        }
-        if written % PART > 0 {
-            break;
-        }
+    let (raw, length) = (fd.as_fd().as_raw_fd(), data.len().min(c_int::MAX as usize));
+    // SAFETY: the kernel reads at most `length` bytes from `data`, which has as many and outlives the call.
+    match retry("write", || unsafe { libc::write(raw, data.as_ptr().cast::<c_void>(), length) }) {
+        // `sosend` says it before it looks why the connection is gone.
+        Err(Error { errno: libc::EPIPE, .. }) => Err(why_gone(&fd)),
+        result => result,
     }
-    Ok(written)
 }
 
 fn why_gone(socket: impl AsFd) -> Error {
