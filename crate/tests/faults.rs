@@ -220,7 +220,7 @@ fn a_stalled_connection_is_idle_whatever_its_client_sends() {
     for running in servers(after(0, Fate::Stall), config) {
         let (silent, mut busy) = (running.connect(), running.connect());
         let sending = thread::spawn(move || {
-            while busy.write_all(&[0; 30_000]).is_ok() {
+            while busy.write_all(&[0; 10_000]).is_ok() {
                 thread::sleep(milliseconds(50));
             }
             Instant::now()
