@@ -66,7 +66,7 @@ fn an_event_that_comes_soon_is_met_without_a_sleep() {
 fn it_polls_for_its_time_and_then_sleeps_for_the_rest() {
     let mut scene = Scene::new(TIME, 2);
     let zero = Some(Duration::ZERO);
-    let sleep = Some(LONG - TIME);
+    let sleep = Some(LONG.saturating_sub(TIME));
     assert_eq!(scene.wait(true, Some(LONG), None), (0, vec![zero, zero, zero, zero, zero, sleep]));
     assert_eq!(scene.wait(true, None, Some(LONG)).1.last(), Some(&None));
 }
@@ -115,7 +115,7 @@ fn a_sleep_that_was_short_begins_it_again() {
     assert_eq!(scene.polls(TIME), 0);
     // That no event came says nothing, however short the sleep.
     assert_eq!(scene.wait(true, Some(POLL), None), (0, vec![Some(POLL)]));
-    assert_eq!(scene.polls(TIME - Duration::from_nanos(1)), 0);
+    assert_eq!(scene.polls(TIME.saturating_sub(Duration::from_nanos(1))), 0);
     assert_eq!(scene.polls(POLL), 1);
 }
 
