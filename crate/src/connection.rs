@@ -85,6 +85,8 @@ pub struct Connection {
     pub socket: OwnedFd,
     /// Its peer is a send of the same server.
     is_of_send: bool,
+    /// Its peer has ended; what was written to it is not sent yet.
+    pub is_ended: bool,
     /// The server stops: echoes what has already arrived, then ends.
     pub is_draining: bool,
     /// It is to be cut by the next sweep.
@@ -112,8 +114,8 @@ impl Connection {
     /// A connection over a connected non-blocking stream socket.
     pub fn new(socket: OwnedFd, is_of_send: bool, record: Option<Record>) -> Self {
         let extras = record.map(|record| Box::new(Extras { record: Some(record), fault: None }));
-        let (is_draining, cut, unsent) = (false, None, None);
-        Self { socket, is_of_send, is_draining, cut, last_active: 0, unacknowledged: UNKNOWN, unsent, extras }
+        let (is_ended, is_draining, cut, unsent) = (false, false, None, None);
+        Self { socket, is_of_send, is_ended, is_draining, cut, last_active: 0, unacknowledged: UNKNOWN, unsent, extras }
     }
 
     /// What is told of it, if the server is observed.
@@ -151,9 +153,7 @@ impl Connection {
         }
         let read = match self.read(context, usize::MAX)? {
             None => return Ok(self.at_pause()),
-            // Nothing is owed, or it would not have read: the half-closed peer has everything it sent, or will from the
-            // kernel's buffer.
-            Some(0) => return Ok(Next::Close),
+            Some(0) => return self.at_end(),
             Some(read) => read,
         };
         let data = &context.buffer[..read];
@@ -240,6 +240,20 @@ impl Connection {
         }
     }
 
+    /// What is to be done at the end of input. Nothing is owed, or it would not have read. But the kernel soon gives up what it
+    /// could not send yet, for want of a reader, of a socket that is closed (`tcp_orphan_retries`); and no limit counts it.
+    pub fn at_end(&mut self) -> Result<Next> {
+        if self.is_ended {
+            syscalls::take_error(&self.socket)?;
+        }
+        // A socket that cannot be asked has nothing left to send.
+        if syscalls::is_sent(&self.socket).unwrap_or(true) {
+            return Ok(Next::Close);
+        }
+        let was_ended = mem::replace(&mut self.is_ended, true);
+        Ok(if was_ended { Next::Wait } else { Next::WaitFor(self.wanted()) })
+    }
+
     /// What is to be done when there is nothing to read.
     pub fn at_pause(&self) -> Next {
         if self.is_draining { Next::Linger } else { Next::Wait }
@@ -248,7 +262,10 @@ impl Connection {
     /// What the poller is to wait for.
     pub fn wanted(&self) -> Interest {
         if let Some(fault) = self.fault() {
-            return fault.wanted(self.unsent.is_some(), self.is_draining);
+            return fault.wanted(self.unsent.is_some() || self.is_ended, self.is_draining);
+        }
+        if self.is_ended {
+            return Interest::Writable;
         }
         match (&self.unsent, self.is_draining) {
             (Some(_), _) => Interest::Writable,

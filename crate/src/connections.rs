@@ -11,6 +11,7 @@ use slab::Slab;
 use crate::clock::{Clock, Moment};
 use crate::connection::{Connection, Cut, Next, TICKS_PER_TIMEOUT};
 use crate::context::Context;
+use crate::error::Error;
 use crate::faults::FaultTimers;
 use crate::lingering::Lingering;
 use crate::log::Reason;
@@ -99,7 +100,7 @@ impl Connections {
             Ok(Next::Close) => self.close(context, slot, Reason::Peer),
             Ok(Next::Cut(cut)) => self.cut_now(context, slot, cut, Reason::Fault),
             // ECONNRESET, EPIPE, ETIMEDOUT and the like: this connection is over, nothing else is.
-            Err(error) => self.close(context, slot, error.into()),
+            Err(error) => self.lose(context, slot, error),
         }
         true
     }
@@ -204,7 +205,7 @@ impl Connections {
     fn wait_for(&mut self, context: &mut Context, slot: usize, interest: Interest) {
         if let Err(error) = context.poller.modify(&self.table[slot].socket, Source::Connection(slot), interest) {
             // It would never be heard of again.
-            self.close(context, slot, error.into());
+            self.lose(context, slot, error);
         }
     }
 
@@ -219,6 +220,12 @@ impl Connections {
                 self.close(context, slot, reason);
             }
         }
+    }
+
+    /// Closes a connection with a reset: an end would look to the peer as if it had everything.
+    fn lose(&mut self, context: &mut Context, slot: usize, error: Error) {
+        syscalls::reset_at_close(&self.table[slot].socket);
+        self.close(context, slot, error.into());
     }
 
     fn close(&mut self, context: &mut Context, slot: usize, reason: Reason) {

@@ -196,7 +196,8 @@ impl Fault {
         if !matches!(next, Next::Wait | Next::Continue) {
             return Ok(next);
         }
-        let interest = self.wanted(connection.unsent.is_some(), connection.is_draining);
+        let is_unsent = connection.unsent.is_some() || connection.is_ended;
+        let interest = self.wanted(is_unsent, connection.is_draining);
         let is_same = mem::replace(&mut self.interest, interest) == interest;
         Ok(if is_same { next } else { Next::WaitFor(interest) })
     }
@@ -207,7 +208,7 @@ impl Fault {
             let most = usize::try_from(self.left).unwrap_or(usize::MAX);
             match connection.read(context, most)? {
                 None => return Ok(connection.at_pause()),
-                Some(0) => return Ok(Next::Close),
+                Some(0) => return connection.at_end(),
                 Some(read) => {
                     connection.unsent = Some(Box::new(Unsent::new(&context.buffer[..read], &context.shared)));
                     // Not from `now`: it may have come since.

@@ -52,7 +52,11 @@ fn close_on_exec(returned: Result<usize>) -> Result<OwnedFd> {
 /// Whether it is connected by now, or why it will not be: `SO_ERROR` says why, and getpeername(2) whether. A second
 /// connect(2) would not tell a refusal.
 pub fn finish_connect(socket: impl AsFd, _: SocketAddrV4) -> Result<bool> {
-    pending_error(&socket)?;
+    match pending_error(&socket) {
+        // It was connected, and has been reset since. What came before can be read.
+        Err(Error { errno: libc::ECONNRESET, .. }) => return Ok(true),
+        result => result?,
+    }
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
     match with_address(|name, length| check("getpeername", unsafe { libc::getpeername(fd, name, length) })) {
@@ -92,6 +96,12 @@ pub fn as_known(error: Error) -> Error {
         (_, errno) => errno,
     };
     Error { errno, ..error }
+}
+
+/// Whether everything that was written is on its way. Darwin does not say: it is taken to be.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it takes a call that can fail")]
+pub fn is_sent(_: impl AsFd) -> Result<bool> {
+    Ok(true)
 }
 
 /// Writes what there is room for, and says how much that was: write(2), of no more than an int can count. Where XNU finds no

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use libc::{c_int, c_void, sockaddr_in};
 
-use super::{check, getsockopt, owned, retry, with_address};
+use super::{check, getsockopt, owned, retry, setsockopt, with_address};
 use crate::error::{Error, Result};
+
+/// Of linux/sockios.h; libc does not have it for glibc.
+const SIOCOUTQNSD: libc::Ioctl = 0x894b;
 
 /// A TCP socket over IPv4: socket(2).
 pub fn socket() -> Result<OwnedFd> {
@@ -55,6 +58,19 @@ pub fn unacknowledged(socket: impl AsFd) -> Result<u32> {
     // SAFETY: TIOCOUTQ (SIOCOUTQ is another name for it) writes one int to `count`, which outlives the call.
     check("ioctl", unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) })?;
     Ok(count.cast_unsigned())
+}
+
+/// Whether everything that was written is on its way. If not, the socket counts as writable only when it is: `SIOCOUTQNSD` and
+/// `TCP_NOTSENT_LOWAT` of tcp(7).
+pub fn is_sent(socket: impl AsFd) -> Result<bool> {
+    let mut count: c_int = 0;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: SIOCOUTQNSD writes one int to `count`, which outlives the call.
+    check("ioctl", unsafe { libc::ioctl(fd, SIOCOUTQNSD, &raw mut count) })?;
+    if count > 0 {
+        setsockopt(&socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, 1)?;
+    }
+    Ok(count == 0)
 }
 
 /// Writes what there is room for, and says how much that was: write(2).
