@@ -31,7 +31,8 @@ export const defaultServer = new EchoServer()
  * Starts the default server: {@link EchoServer.start}.
  *
  * @param port TCP port, 0 to 65535. 0, the default, takes any free port.
- * @param options where to listen, and limits: all have defaults.
+ * @param options where to listen (`host`, `backlog`), limits (`maxConnections`, `idleTimeout`), `threads`, `busyPoll` and
+ * `faults`: all have defaults.
  * @returns the port it is listening on.
  * @throws `ERR_SERVER_ALREADY_LISTEN`; a system error such as `EADDRINUSE`; a `TypeError` or `RangeError` for invalid arguments.
  */

@@ -414,6 +414,8 @@ async function terminalScene(t: ExecutionContext, args: string, through = 'exec'
   const terminal = new Child(atTerminal(shown))
   const shell = await until('the shell runs', () => childrenOf(terminal.pid)[0])
   const pid = await until('the command runs', () => childrenOf(shell)[0])
+  // It outlives its terminal, and so the test if that fails.
+  t.teardown(() => existsSync(`/proc/${pid}`) && process.kill(pid, 'SIGKILL'))
   const end = async (): Promise<string[]> => {
     await until('it has ended', () => read(code) !== '')
     return [read(stderr), read(code)]

@@ -42,11 +42,11 @@ const WRONG: [string[], string][] = [
   [['--__proto__'], 'unknown option --__proto__, see --help'],
   [['--a. b\nc'], String.raw`unknown option --a. b\u{a}c, see --help`],
   [['--\u001b[31mred\u009b\u202e'], String.raw`unknown option --\u{1b}[31mred\u{9b}\u{202e}, see --help`],
-  [['\u001b[2J'], String.raw`the command must be serve or ping, got "\u001b[2J"`],
-  [['frobnicate'], 'the command must be serve or ping, got "frobnicate"'],
-  [['serve', 'now'], 'only one command is possible, got also "now"'],
+  [['\u001b[2J'], String.raw`the command must be serve or ping, see --help, got "\u001b[2J"`],
+  [['frobnicate'], 'the command must be serve or ping, see --help, got "frobnicate"'],
+  [['serve', 'now'], 'serve takes only options, such as --port N, got also "now"'],
   [['ping'], 'ping needs a target: echo-node ping HOST:PORT'],
-  [['ping', 'a:1', 'b:1'], 'only one target is possible, got also "b:1"'],
+  [['ping', 'a:1', 'b:1'], 'ping takes one target, HOST:PORT, got also "b:1"'],
   ...['localhost', 'a:0', 'a:65536', ':7', 'a:b', 'http://a:7', '[::1]:7', 'a b:7', '::1:7'].map(
     (target): [string[], string] => [
       ['ping', target],

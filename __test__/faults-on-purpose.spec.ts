@@ -21,7 +21,7 @@ test.after.always(killAll)
 
 test('faults are read once, before the server starts or changes', async (t) => {
   const failing = (members: object): Faults =>
-    Object.defineProperty({ ...members }, 'note', { enumerable: true, get: () => t.fail('it was read') })
+    Object.defineProperty({ ...members }, 'note', { get: () => t.fail('it was read') })
   const server = listening(t, { faults: failing({ delay: 5 }) })
   t.deepEqual(server.faults, { delay: 5 })
   server.faults = failing({ endAfter: 0 })
@@ -90,6 +90,11 @@ test('wrong faults are refused by name', (t) => {
       "options.faults.delay must be a number, or a pair from, to with from <= to, got '1'",
     ],
     [{ delay: [1, -2] }, 'ERR_OUT_OF_RANGE', 'options.faults.delay must be an integer from 0 to 4294967295, got -2'],
+    [
+      { resetAftr: 1 },
+      'ERR_INVALID_ARG_VALUE',
+      "options.faults must be made of delay, rate, chunk, resetAfter, endAfter, stallAfter, share, seed, got 'resetAftr'",
+    ],
     [{ rate: 0 }, 'ERR_OUT_OF_RANGE', 'options.faults.rate must be an integer from 1 to 9007199254740991, got 0'],
     [{ chunk: 0 }, 'ERR_OUT_OF_RANGE', 'options.faults.chunk must be an integer from 1 to 4294967295, got 0'],
     [

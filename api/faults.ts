@@ -52,9 +52,12 @@ const MAX_UINT32 = 0xffff_ffff
 const FATES = ['resetAfter', 'endAfter', 'stallAfter'] as const
 const NAMES = ['delay', 'rate', 'chunk', ...FATES, 'share', 'seed'] as const
 
-/** A checked copy of faults. Each member is read once: then no code of others runs any more that could change or throw. */
+/** A checked copy of faults, which have no other members. Each member is read once: then no code of others runs any more that could change or throw. */
 export function checkedFaults(value: unknown): Readonly<Faults> {
   const source = object('options.faults', value)
+  // A test whose fault is misspelt would test nothing.
+  const unknown = Object.keys(source).find((name) => !(NAMES as readonly string[]).includes(name))
+  if (unknown !== undefined) throw invalidValue('options.faults', `made of ${NAMES.join(', ')}`, unknown)
   const members = NAMES.map((name) => [name, frozen(source[name])] as const)
   const given: Record<string, unknown> = Object.fromEntries(members.filter(([, member]) => member !== undefined))
   check(given)

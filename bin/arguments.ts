@@ -118,14 +118,14 @@ export function readArguments(args: string[]): Asked {
   if (options['version']) return { command: 'version' }
   const [command, ...more] = positionals
   if (command !== undefined && command !== 'serve' && command !== 'ping') {
-    throw new UsageError(`the command must be serve or ping, got ${JSON.stringify(command)}`)
+    throw new UsageError(`the command must be serve or ping, see --help, got ${JSON.stringify(command)}`)
   }
   for (const name of Object.keys(options)) checkBelongs(name, command)
   const target = command === 'ping' ? more.shift() : undefined
   if (more.length > 0) {
-    throw new UsageError(
-      `only one ${target === undefined ? 'command' : 'target'} is possible, got also ${JSON.stringify(more[0])}`,
-    )
+    const expected =
+      target === undefined ? 'serve takes only options, such as --port N' : 'ping takes one target, HOST:PORT'
+    throw new UsageError(`${expected}, got also ${JSON.stringify(more[0])}`)
   }
   if (command === undefined) return { command: 'node' }
   if (command === 'serve') return { command, options }

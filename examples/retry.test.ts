@@ -10,7 +10,7 @@ import { EchoServer } from 'echo-node'
 
 /** The code under test: asks once more if the connection is lost. */
 async function ask(port: number, question: string, attempts = 2): Promise<string> {
-  const socket = connect(port)
+  const socket = connect(port, '127.0.0.1')
   socket.end(question)
   try {
     const [answer] = (await once(socket, 'data')) as [Buffer]

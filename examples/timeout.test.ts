@@ -9,7 +9,7 @@ import { EchoServer } from 'echo-node'
 
 /** The code under test: waits so many milliseconds for an answer. */
 async function ask(port: number, question: string, patience: number): Promise<string> {
-  const socket = connect(port)
+  const socket = connect(port, '127.0.0.1')
   socket.write(question)
   try {
     const [answer] = (await once(socket, 'data', { signal: AbortSignal.timeout(patience) })) as [Buffer]

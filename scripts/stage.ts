@@ -26,7 +26,7 @@ export interface Stage {
 export async function stage(directory: string): Promise<Stage> {
   for (const file of ALONGSIDE) await cp(at(file), join(directory, file))
   // The manifest says which of them are published.
-  await cp(at('docs'), join(directory, 'docs'), { recursive: true })
+  for (const folder of ['docs', 'examples']) await cp(at(folder), join(directory, folder), { recursive: true })
   await run(['npx', 'tsc', '--outDir', join(directory, 'dist')], { cwd: ROOT })
   await chmod(join(directory, 'dist/bin/echo-node.js'), 0o755)
   const suffixes = await copyBinaries(join(directory, 'artifacts'))

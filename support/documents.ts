@@ -17,7 +17,7 @@ export function snippets(document: string, language: string): string[] {
 
 /** The test of docs/recipes.md, as its table says to write it for another runner. */
 export function recipe(runner: 'node:test' | 'vitest' | 'jest' | 'ava'): string {
-  const [test] = snippets('docs/recipes.md', 'ts')
+  const [test] = snippets('docs/recipes.md', 'js')
   if (runner === 'node:test') return test!
   const [row] = new RegExp(`^\\| ${runner} .*$`, 'm').exec(textOf('docs/recipes.md'))!
   const lines = [...row.matchAll(/`((?:import|const) [^`]*)`/g)].map(([, line]) => line)

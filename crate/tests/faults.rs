@@ -127,7 +127,9 @@ fn a_rate_is_never_exceeded() {
 
 #[test]
 fn a_reset_comes_after_exactly_so_many_bytes() {
-    for count in [0, 1, 5000, 3_000_000] {
+    // On macOS connect(2) itself may meet the reset.
+    let first = u64::from(cfg!(not(target_os = "linux")));
+    for count in [first, 1, 5000, 3_000_000] {
         for running in servers(after(count, Fate::Reset), DEFAULTS) {
             let client = running.connect();
             // A little more, which the kernel takes, so that no write meets the reset instead of the read.
@@ -297,6 +299,7 @@ fn faults_hold_for_connections_accepted_from_then_on_and_count_only_those() {
     }
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "on macOS who has unread bytes may not notice a reset")]
 #[test]
 fn a_client_that_resets_is_gone_at_once_whatever_its_connection_waits_for() {
     let soon = (milliseconds(20), milliseconds(20));

@@ -7,7 +7,8 @@ import { run } from '../../support/run.ts'
 import type { Stage } from '../stage.ts'
 import { expectSame } from './expect.ts'
 
-const MAIN_MAY_HOLD = /^(package\.json|(README|CHANGELOG)\.md|LICENSE|docs\/\w+\.md|dist\/[\w/-]+(\.d\.ts|\.js))$/
+const MAIN_MAY_HOLD =
+  /^(package\.json|(README|CHANGELOG)\.md|LICENSE|docs\/\w+\.md|examples\/[\w-]+\.test\.ts|dist\/[\w/-]+(\.d\.ts|\.js))$/
 const MAIN_MUST_HOLD = ['README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/bin/echo-node.js']
 const KIB = 1024
 

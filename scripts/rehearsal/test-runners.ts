@@ -4,8 +4,6 @@ import { cp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { recipe } from '../../support/documents.ts'
-import { at } from '../../support/paths.ts'
-import { run } from '../../support/run.ts'
 import { binaryOf } from './project.ts'
 import { expectFailure, expectSame } from './expect.ts'
 import type { User } from './user.ts'
@@ -38,13 +36,13 @@ export async function runsInVitest(developer: User, project: string): Promise<vo
   await developer.run([developer.tool('vitest'), 'run', '--globals', 'import'], project)
 }
 
-/** The test of docs/recipes.md, in vitest and, compiled, in jest. */
+/** The test of docs/recipes.md, in vitest and in jest. */
 export async function runsRecipe(developer: User, project: string): Promise<void> {
-  await writeFile(join(project, 'vitest-recipe.test.mts'), recipe('vitest'))
+  for (const runner of ['vitest', 'jest'] as const) {
+    await writeFile(join(project, `${runner}-recipe.test.mjs`), recipe(runner))
+  }
   await developer.run([developer.tool('vitest'), 'run', 'vitest-recipe'], project)
-  await writeFile(join(project, 'jest-recipe.test.cts'), recipe('jest'))
-  const tsc = [at('node_modules/.bin/tsc'), '--noCheck', '--module', 'nodenext']
-  await run([...tsc, 'jest-recipe.test.cts'], { cwd: project })
-  const json = await developer.run([developer.tool('jest'), '--json', '--runInBand', 'jest-recipe'], project)
-  expectSame((JSON.parse(json) as { numPassedTests: number }).numPassedTests, 2, 'the number of tests that passed')
+  const jest = [developer.tool('jest'), '--json', '--runInBand', '--testMatch', '**/jest-recipe.test.mjs']
+  const json = await developer.run(jest, project, { env: WITH_MODULES })
+  expectSame((JSON.parse(json) as { numPassedTests: number }).numPassedTests, 3, 'the number of tests that passed')
 }

@@ -52,11 +52,7 @@ fn close_on_exec(returned: Result<usize>) -> Result<OwnedFd> {
 /// Whether it is connected by now, or why it will not be: `SO_ERROR` says why, and getpeername(2) whether. A second
 /// connect(2) would not tell a refusal.
 pub fn finish_connect(socket: impl AsFd, _: SocketAddrV4) -> Result<bool> {
-    match pending_error(&socket) {
-        // It was connected, and has been reset since. What came before can be read.
-        Err(Error { errno: libc::ECONNRESET, .. }) => return Ok(true),
-        result => result?,
-    }
+    pending_error(&socket)?;
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
     match with_address(|name, length| check("getpeername", unsafe { libc::getpeername(fd, name, length) })) {
