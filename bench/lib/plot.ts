@@ -19,6 +19,9 @@ const COLOURS = ['#d62728', '#222222', '#1f77b4', '#17becf', '#9467bd', '#2ca02c
 
 const COLOUR = { field: 'server', type: 'nominal', legend: null, scale: { domain: NAMES, range: COLOURS } } as const
 
+/** The same, where no axis names the servers. */
+const NAMED_COLOUR = { ...COLOUR, legend: { title: null, symbolType: 'circle' } } as const
+
 /** An SVG of the points. */
 export async function plot(points: readonly Point[]): Promise<string> {
   const view = new vega.View(vega.parse(compile(specification(points)).spec), { renderer: 'none' })
@@ -40,12 +43,20 @@ function specification(points: readonly Point[]): TopLevelSpec {
       view: { stroke: null, continuousWidth: 340, continuousHeight: 200, discreteHeight: { step: 20 } },
       title: { anchor: 'start' },
     },
+    // Each panel has the legend that it needs.
+    resolve: { legend: { color: 'independent' } },
     // Some values of x are numbers and some are names: nothing may be guessed of it.
     data: { values, format: { parse: null } },
     concat: [
       bars('Server CPU per message, 64 B, 50 connections', 'server CPU per message', 64),
       bars('Server CPU per message of 1 MiB', 'server CPU per message', 1_048_576),
-      bars('Median round trip, 1 connection, 64 B', 'closed loop', 'p50'),
+      {
+        ...bars('', 'closed loop', 'p50'),
+        title: {
+          text: 'Median round trip, 1 connection, 64 B',
+          subtitle: 'echo-node polls before it sleeps (busyPoll), the others sleep at once',
+        },
+      },
       bars('Heap per idle connection', 'heap'),
       relativeLines('Server CPU against the bare loop, by message size', 'server CPU per message'),
       percentiles('Time to the answer at a fixed rate, 50 connections, 64 B', 'open loop'),
@@ -83,7 +94,7 @@ function bars(title: string, chart: string, x?: string | number): Chart {
 function relativeLines(title: string, chart: string): Chart {
   const label =
     "datum.value < 1024 ? datum.value + ' B' : datum.value < 1048576 ? datum.value / 1024 + ' KiB' : datum.value / 1048576 + ' MiB'"
-  const axis = { labelExpr: label, values: SIZES, labelOverlap: false }
+  const axis = { labelExpr: label, values: SIZES, labelOverlap: false, labelAngle: -40 }
   return {
     title,
     transform: [
@@ -97,7 +108,7 @@ function relativeLines(title: string, chart: string): Chart {
     encoding: {
       x: { field: 'x', type: 'quantitative', scale: { type: 'log', base: 4 }, title: 'bytes per message', axis },
       y: { field: 'relative', type: 'quantitative', scale: { type: 'log', base: 2 }, title: 'times the bare loop' },
-      color: COLOUR,
+      color: NAMED_COLOUR,
     },
   }
 }
@@ -112,7 +123,7 @@ function percentiles(title: string, chart: string): Chart {
       y: { field: 'x', type: 'nominal', sort: null, title: null },
       yOffset: { field: 'server', type: 'nominal', sort: NAMES },
       x: { field: 'median', type: 'quantitative', scale: { type: 'log' }, title: 'microseconds, logarithmic' },
-      color: COLOUR,
+      color: NAMED_COLOUR,
     },
   }
 }
