@@ -20,8 +20,10 @@ export class Tracer {
   static async attach(thread: number, ...options: string[]): Promise<Tracer> {
     const tracer = new Tracer(thread, options)
     await until(`strace ${options.join(' ')} is attached`, () => {
-      if (tracer.#process.exitCode !== null) throw new Error(`strace: ${tracer.trace}`)
-      return tracer.trace.includes('attached')
+      // It may have ended with the thread by now.
+      if (tracer.trace.includes('attached')) return true
+      if (tracer.#process.stderr.readableEnded) throw new Error(`strace: ${tracer.trace}`)
+      return false
     })
     return tracer
   }
