@@ -177,7 +177,7 @@ impl Sends {
         exchange.next_look = None;
         if exchange.is_written() {
             self.half_close(context, slot);
-        } else if exchange.is_connecting() {
+        } else if exchange.is_connecting() && !exchange.is_accepted {
             let (mut outgoing, _) = self.remove(context, slot);
             // Where a handshake takes its time, it gets it in the end.
             outgoing.grace = outgoing.grace.saturating_mul(2);
