@@ -5,7 +5,7 @@ import { invalidType, invalidValue, outOfRange } from './errors.ts'
 
 /**
  * How connections misbehave, so that a client's author sees what the client does then. Faults combine. Of `resetAfter`,
- * `endAfter` and `stallAfter` only one may be given.
+ * `endAfter` and `stallAfter` only one may be given. Members of other names are refused with `ERR_INVALID_ARG_VALUE`.
  */
 export interface Faults {
   /**
@@ -52,7 +52,10 @@ const MAX_UINT32 = 0xffff_ffff
 const FATES = ['resetAfter', 'endAfter', 'stallAfter'] as const
 const NAMES = ['delay', 'rate', 'chunk', ...FATES, 'share', 'seed'] as const
 
-/** A checked copy of faults, which have no other members. Each member is read once: then no code of others runs any more that could change or throw. */
+/**
+ * A checked copy of faults, which have no other members. Each member is read once: then no code of others runs any more that
+ * could change or throw.
+ */
 export function checkedFaults(value: unknown): Readonly<Faults> {
   const source = object('options.faults', value)
   // A test whose fault is misspelt would test nothing.

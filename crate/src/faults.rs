@@ -193,7 +193,7 @@ impl Fault {
             Stage::Stalled => stall(connection, context)?,
             Stage::Pausing(cut) | Stage::Cutting(cut) => self.cut(connection, cut, now)?,
         };
-        if !matches!(next, Next::Wait | Next::Continue) {
+        if !matches!(next, Next::Wait | Next::Continue | Next::WaitFor(_)) {
             return Ok(next);
         }
         let is_unsent = connection.unsent.is_some() || connection.is_ended;
