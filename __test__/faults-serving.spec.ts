@@ -102,6 +102,18 @@ traced('a connection that another I/O thread does not take is refused, and count
   await server.stop()
 })
 
+// An end would look as if everything had come back.
+traced('a connection whose write fails is reset, though all its input was read', async (t) => {
+  const server = new EchoServer()
+  const client = await Client.connect(server.start())
+  t.true(await client.echo('hello'))
+  const tracer = await fail(await ioThread(), 'write', 'ENOBUFS', '1')
+  client.socket.write('more')
+  t.is((await client.end())?.code, 'ECONNRESET')
+  await tracer.detach()
+  await server.stop()
+})
+
 // It would never be heard of again.
 traced('a connection whose interest cannot be changed is closed, and no other', async (t) => {
   const server = new EchoServer()
