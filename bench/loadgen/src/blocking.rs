@@ -15,30 +15,54 @@ use std::time::Instant;
 /// cycle's.
 pub fn churn(load: &Load) -> io::Result<Value> {
     let pattern = Pattern::new(load.size);
+    in_threads(load, vec![(); load.connections as usize], |number, ()| cycle(load, pattern.at(number, 0, load.size)))
+}
+
+/// Connections with a thread each, which sends its next message when the answer to the one before is complete.
+pub fn crowd(load: &Load) -> io::Result<Value> {
+    let pattern = Pattern::new(load.size);
+    let streams: Vec<_> = (0..load.connections).map(|_| connect(load)).collect::<io::Result<_>>()?;
+    in_threads(load, streams, |number, stream| echo(stream, pattern.at(number, 0, load.size)))
+}
+
+/// Does the work over and over, with a number that no other has, in a thread for each of these.
+fn in_threads<T: Send>(
+    load: &Load,
+    each: Vec<T>,
+    work: impl Fn(u64, &mut T) -> io::Result<()> + Sync,
+) -> io::Result<Value> {
     let begin = Instant::now();
-    let cycles = AtomicU64::new(0);
-    let work = || {
+    let numbers = AtomicU64::new(0);
+    let run = |mut state: T| {
         let mut tally = Tally::new();
         while begin.elapsed() < load.limits.duration {
-            let number = cycles.fetch_add(1, Ordering::Relaxed);
+            let number = numbers.fetch_add(1, Ordering::Relaxed);
             if number >= load.limits.messages {
                 break;
             }
             let start = Instant::now();
-            cycle(load, pattern.at(number, 0, load.size))?;
+            work(number, &mut state)?;
             tally.complete(start.elapsed());
         }
         Ok(tally)
     };
     let mut total = Tally::new();
     scope(|scope| {
-        let threads: Vec<_> = (0..load.connections).map(|_| scope.spawn(work)).collect();
+        let threads: Vec<_> = each.into_iter().map(|state| scope.spawn(|| run(state))).collect();
         threads.into_iter().try_for_each(|thread| {
             let tally: io::Result<Tally> = thread.join().expect("a thread panicked");
             tally.map(|tally| total.add(&tally))
         })
     })?;
     Ok(total.report(load.size, begin.elapsed()))
+}
+
+/// Fails unless the same bytes come back.
+fn echo(mut stream: &TcpStream, message: &[u8]) -> io::Result<()> {
+    stream.write_all(message)?;
+    let mut answer = vec![0; message.len()];
+    stream.read_exact(&mut answer)?;
+    compare(&answer, message)
 }
 
 /// Fails unless all bytes come back, and nothing but these.
@@ -56,25 +80,22 @@ pub fn idle(load: &Load) -> io::Result<Value> {
     let pattern = Pattern::new(load.size);
     let begin = Instant::now();
     let mut tally = Tally::new();
-    let mut echo = |mut stream: &TcpStream, index: usize, offset: u64| {
+    let mut time = |stream: &TcpStream, index: usize, offset: u64| {
         let start = Instant::now();
-        let message = pattern.at(index as u64, offset, load.size);
-        stream.write_all(message)?;
-        let mut answer = vec![0; message.len()];
-        stream.read_exact(&mut answer)?;
+        echo(stream, pattern.at(index as u64, offset, load.size))?;
         tally.complete(start.elapsed());
-        compare(&answer, message)
+        io::Result::Ok(())
     };
     let mut streams = Vec::new();
     for index in 0..load.connections as usize {
         let stream = connect(load)?;
-        echo(&stream, index, 0)?;
+        time(&stream, index, 0)?;
         streams.push(stream);
     }
     println!("{{\"event\":\"open\",\"connections\":{}}}", load.connections);
     sleep(load.limits.duration);
     for (index, stream) in streams.iter().enumerate() {
-        echo(stream, index, load.size)?;
+        time(stream, index, load.size)?;
     }
     Ok(tally.report(load.size, begin.elapsed()))
 }

@@ -42,6 +42,8 @@ pub enum Mode {
     },
     /// Connect, echo one message, half-close, read to the end, close; over and over, in a thread per connection
     Churn(Load),
+    /// Each connection has a thread, which sends its next message when the answer is complete
+    Crowd(Load),
     /// Connections that are idle; each echoes one message at the beginning and one at the end
     Idle(Load),
     /// Start a Maelstrom node, and send it requests on its standard input

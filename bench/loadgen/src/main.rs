@@ -40,6 +40,7 @@ fn run(cli: &Cli) -> io::Result<Value> {
         Mode::Closed { load, depth } => load::run(load, Pace::Window(*depth)),
         Mode::Open { load, rate } => load::run(load, Pace::Rate(*rate)),
         Mode::Churn(load) => blocking::churn(load),
+        Mode::Crowd(load) => blocking::crowd(load),
         Mode::Idle(load) => blocking::idle(load),
         Mode::Node(node) => node::run(node),
     }

@@ -80,7 +80,8 @@ const CLOSED: &str = "closed --connections 3";
 const DEEP: &str = "closed --connections 3 --depth 8";
 const OPEN: &str = "open --connections 3 --rate 2000";
 const LARGE: &str = "closed --connections 2 --size 1048576";
-const LOADS: [&str; 6] = [CLOSED, DEEP, OPEN, LARGE, "churn --connections 2", "idle --connections 20"];
+const CROWD: &str = "crowd --connections 3";
+const LOADS: [&str; 7] = [CLOSED, DEEP, OPEN, LARGE, CROWD, "churn --connections 2", "idle --connections 20"];
 
 /// Runs these loads against a server, each of which must pass or fail.
 fn check(treatment: Treatment, loads: &[&str], passes: bool) {
@@ -97,17 +98,17 @@ fn a_right_server_passes() {
 
 #[test]
 fn one_wrong_bit_fails() {
-    check(flips_one_bit, &[CLOSED, OPEN, LARGE], false);
+    check(flips_one_bit, &[CLOSED, OPEN, LARGE, CROWD], false);
 }
 
 #[test]
 fn an_answer_to_another_message_fails() {
-    check(repeats_the_first_message, &["closed --connections 1", "idle --connections 1"], false);
+    check(repeats_the_first_message, &["closed --connections 1", "crowd --connections 1", "idle --connections 1"], false);
 }
 
 #[test]
 fn a_connection_that_dies_fails() {
-    check(hangs_up_after_some, &[CLOSED, DEEP], false);
+    check(hangs_up_after_some, &[CLOSED, DEEP, CROWD], false);
 }
 
 #[test]
