@@ -17,7 +17,7 @@ type Ending = { bytes: number; intact: boolean } | SystemError
 async function strike({ syscall, errno, when }: Fault) {
   const before = { descriptors: descriptors(), threads: threads().length }
   const server = new EchoServer()
-  server.start()
+  server.start(0, { threads: 1 })
   const thread = await ioThread()
   const tracer = await fail(thread, syscall, errno, when)
   const endings: Ending[] = []
@@ -96,7 +96,7 @@ traced('connect that fails with EINTR EAGAIN EINPROGRESS EALREADY EADDRNOTAVAIL 
 // connect(2): for a TCP socket EAGAIN says that no port is free, not that a connection is under way.
 traced('connect that goes on failing with EAGAIN is tried again every 10 ms, until the deadline', async (t) => {
   const server = new EchoServer()
-  server.start()
+  server.start(0, { threads: 1 })
   const tracer = await fail(await ioThread(), 'connect', 'EAGAIN', '1+')
   const error = await t.throwsAsync(within('a send', server.send('hello', { timeout: 500 })))
   await tracer.detach()
@@ -135,7 +135,7 @@ for (const [syscall, errnos, when] of EITHER) {
 
 traced('sends that are cut off reject with an error each', async (t) => {
   const server = new EchoServer()
-  server.start()
+  server.start(0, { threads: 1 })
   // Nobody serves them.
   const tracer = await fail(await ioThread(), 'accept4', 'EMFILE', '1+')
   const settled = Promise.allSettled(Array.from({ length: 100 }, () => server.send('x', { timeout: 60_000 })))
@@ -150,7 +150,7 @@ traced('sends that are cut off reject with an error each', async (t) => {
 
 traced('a send resolves with what came back on the wire, not with what was sent', async (t) => {
   const server = new EchoServer()
-  server.start()
+  server.start(0, { threads: 1 })
   // The first write is the client's, the second the server's: there strace replaces the bytes in memory.
   const tracer = await Tracer.attach(
     await ioThread(),

@@ -74,15 +74,18 @@ traced('a connection that the poller does not take is refused, and counted', asy
   }
 })
 
-traced('a connection that another I/O thread does not take is refused, and counted', async (t) => {
-  const server = new EchoServer()
-  const port = server.start(0, { threads: 2 })
-  const [other] = await until('there is another I/O thread', () => {
+function otherThread(): Promise<number> {
+  return until('there is another I/O thread', () => {
     const found = threads('self', 'echo-io-1')
-    return found.length === 1 ? found : undefined
+    return found.length === 1 ? found[0] : undefined
   })
-  const tracer = await fail(other!, 'epoll_ctl', 'ENOMEM', '1')
-  // They are dealt out in turn, so each second one is that thread's.
+}
+
+traced('a connection that another I/O thread does not take is refused, and counted', async (t) => {
+  // Those that are told of are dealt out at once, in turn, so each second one is that thread's.
+  const server = new EchoServer().on('connection', () => {})
+  const port = server.start(0, { threads: 2 })
+  const tracer = await fail(await otherThread(), 'epoll_ctl', 'ENOMEM', '1')
   const clients = [
     await Client.connect(port),
     await Client.connect(port),
@@ -102,10 +105,30 @@ traced('a connection that another I/O thread does not take is refused, and count
   await server.stop()
 })
 
+traced('a connection that another I/O thread does not take over is reset, and no other', async (t) => {
+  const server = new EchoServer()
+  const port = server.start(0, { threads: 2 })
+  const tracer = await fail(await otherThread(), 'epoll_ctl', 'ENOMEM', '1')
+  const [first, second] = [await Client.connect(port), await Client.connect(port)]
+  // Those that last are dealt out in turn: the second one is that thread's.
+  for (const message of ['one', 'two']) t.true(await first.echo(message))
+  for (const message of ['one', 'two']) await second.echo(message)
+  t.is((await second.end())?.code, 'ECONNRESET')
+  await tracer.detach()
+  t.true(await first.echo('served'))
+  const { totalConnections, activeConnections, rejectedConnections } = server.stats()
+  t.deepEqual(
+    { totalConnections, activeConnections, rejectedConnections },
+    { totalConnections: 2, activeConnections: 1, rejectedConnections: 0 },
+  )
+  await first.close()
+  await server.stop()
+})
+
 // An end would look as if everything had come back.
 traced('a connection whose write fails is reset, though all its input was read', async (t) => {
   const server = new EchoServer()
-  const client = await Client.connect(server.start())
+  const client = await Client.connect(server.start(0, { threads: 1 }))
   t.true(await client.echo('hello'))
   const tracer = await fail(await ioThread(), 'write', 'ENOBUFS', '1')
   client.socket.write('more')
@@ -117,7 +140,7 @@ traced('a connection whose write fails is reset, though all its input was read',
 // It would never be heard of again.
 traced('a connection whose interest cannot be changed is closed, and no other', async (t) => {
   const server = new EchoServer()
-  const port = server.start()
+  const port = server.start(0, { threads: 1 })
   const [hungry, other] = [await Client.connect(port), await Client.connect(port)]
   t.true(await hungry.echo('hello'))
   const tracer = await fail(await ioThread(), 'epoll_ctl', 'ENOMEM', '1')
@@ -137,7 +160,7 @@ traced('a connection whose interest cannot be changed is closed, and no other', 
 for (const errno of [...EXHAUSTED.split(' '), 'EPERM']) {
   traced(`while accept says ${errno}, the server sleeps, and then it serves all who waited`, async (t) => {
     const server = new EchoServer()
-    const port = server.start()
+    const port = server.start(0, { threads: 1 })
     const thread = await ioThread()
     const open = await Client.connect(port)
     t.true(await open.echo('before'))
@@ -159,7 +182,7 @@ for (const errno of [...EXHAUSTED.split(' '), 'EPERM']) {
 
 traced('a listener that can neither be taken out of the poller nor put back serves on', async (t) => {
   const server = new EchoServer()
-  const port = server.start()
+  const port = server.start(0, { threads: 1 })
   const thread = await ioThread()
   // The first change is the removal, the second the return.
   const tracer = await Tracer.attach(

@@ -20,7 +20,7 @@ async function unreadEcho(port: number): Promise<Client> {
 
 traced('a server that ends while clients have not read everything ends its side, and they get it all', async (t) => {
   const server = new EchoServer()
-  const port = server.start()
+  const port = server.start(0, { threads: 1 })
   const client = await unreadEcho(port)
   await until('all is echoed', () => server.stats().totalBytes === UNREAD)
   const tracer = await Tracer.attach(await ioThread(), '--trace=shutdown,ioctl')
@@ -41,7 +41,7 @@ for (const [syscall, errno] of [
   traced(`${syscall} that fails with ${errno} while the server stops closes that connection alone`, async (t) => {
     const before = { descriptors: descriptors(), threads: threads().length }
     const server = new EchoServer()
-    const port = server.start()
+    const port = server.start(0, { threads: 1 })
     const clients = [await unreadEcho(port), await unreadEcho(port)]
     await until('all is echoed', () => server.stats().totalBytes === 2 * UNREAD)
     const tracer = await fail(await ioThread(), syscall, errno, '1')
@@ -58,7 +58,7 @@ for (const [syscall, errno] of [
 
 traced('clients whose unread bytes cannot be asked for do not hold up a stop', async (t) => {
   const server = new EchoServer()
-  const port = server.start()
+  const port = server.start(0, { threads: 1 })
   const clients = [await unreadEcho(port), await unreadEcho(port)]
   await until('all is echoed', () => server.stats().totalBytes === 2 * UNREAD)
   // The first two say that the clients have not read all: it waits for them.
@@ -71,7 +71,7 @@ traced('clients whose unread bytes cannot be asked for do not hold up a stop', a
 
 traced('shutdown that fails for a client that is turned away', async (t) => {
   const server = new EchoServer()
-  const port = server.start(0, { maxConnections: 1 })
+  const port = server.start(0, { maxConnections: 1, threads: 1 })
   const served = await Client.connect(port)
   t.true(await served.echo('first'))
   const tracer = await fail(await ioThread(), 'shutdown', 'ENOTCONN', '1')
@@ -90,7 +90,7 @@ traced('shutdown that fails for a client that is turned away', async (t) => {
 traced('close that fails costs nobody else anything', async (t) => {
   for (const errno of ['EINTR', 'EIO']) {
     const server = new EchoServer()
-    const port = server.start()
+    const port = server.start(0, { threads: 1 })
     const bystander = await Client.connect(port)
     t.true(await bystander.echo('before'))
     const tracer = await fail(await ioThread(), 'close', errno, '1')
@@ -115,7 +115,7 @@ traced('a panic on the I/O thread ends the server, and nothing else', async (t) 
   server.on('close', (error) => closes.push(error))
   const ends: Disconnect[] = []
   server.on('disconnect', (end) => ends.push(end))
-  const port = server.start()
+  const port = server.start(0, { threads: 1 })
   const client = await Client.connect(port)
   const { localPort } = client.socket
   t.true(await client.echo('hello'))
@@ -161,7 +161,7 @@ traced('a panic on the I/O thread ends the server, and nothing else', async (t) 
 
 traced('an epoll_wait that goes on failing costs no more than a look every 10 ms', async (t) => {
   const server = new EchoServer()
-  const port = server.start()
+  const port = server.start(0, { threads: 1 })
   const thread = await ioThread()
   const tracer = await fail(thread, 'epoll_wait', 'ENOMEM', '1+')
   await until('it has failed', () => tracer.injected > 3)

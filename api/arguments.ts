@@ -17,8 +17,8 @@ export function option(
   min: number,
   max: number,
 ): number {
-  const { [name]: value = byDefault } = given
-  return integer(`${parent}.${name}`, value, min, max)
+  const { [name]: value } = given
+  return value === undefined ? byDefault : integer(`${parent}.${name}`, value, min, max)
 }
 
 /** An integer in a range. */

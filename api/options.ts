@@ -42,9 +42,10 @@ export interface StartOptions {
    */
   busyPoll?: number | undefined
   /**
-   * How many I/O threads share the connections, 1 to 64. The first one accepts connections and deals them out in turn.
-   * One thread uses a whole core at about 200,000 messages per second; more threads help only where there are more cores.
-   * @default 1
+   * How many I/O threads share the connections, 1 to 64. The first one accepts connections, and deals those out in turn that
+   * stay for more than two messages. One thread uses a whole core at about 200,000 messages per second; more threads help
+   * only where there are more cores.
+   * @default one for each CPU that the process may use, at most 4
    */
   threads?: number | undefined
   /**
@@ -130,7 +131,8 @@ export function startOptions(port: unknown, options: unknown) {
     maxConnections: option('options', given, 'maxConnections', MAX_UINT32, 1, MAX_UINT32),
     idleTimeout: option('options', given, 'idleTimeout', 0, 0, MAX_UINT32),
     busyPoll: option('options', given, 'busyPoll', 50, 0, SECOND_IN_MICROSECONDS),
-    threads: option('options', given, 'threads', 1, 1, MAX_THREADS),
+    // 0: the engine knows how many CPUs the limits of a container leave.
+    threads: option('options', given, 'threads', 0, 1, MAX_THREADS),
     faults: faults === undefined ? undefined : checkedFaults(faults),
   }
 }

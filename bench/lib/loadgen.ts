@@ -21,7 +21,7 @@ export interface Report {
 
 /** A kind of load. Apart from `mode` and `pinned` these are options of the load generator. */
 export interface Load {
-  mode: 'closed' | 'open' | 'churn'
+  mode: 'closed' | 'open' | 'churn' | 'crowd'
   connections: number
   /** Bytes per message */
   size: number

@@ -43,10 +43,11 @@ const node = (script: string): string[] => [process.execPath, at(`bench/dist/pee
 const ALWAYS = JSON.parse(asked.options ?? '{}') as Record<string, number>
 
 /** This package's server in a Node process, with options for `start`. */
-export function echoNode(options: Record<string, number> = {}): Spec {
-  const command = [...node('echo-node'), JSON.stringify({ ...ALWAYS, ...options })]
-  // It decides by the number of cores whether to poll.
-  return { name: 'echo-node', needs: 'echo-node', command, pinning: 'onceListening' }
+export function echoNode(options: Record<string, number> = {}, pinning: Pinning = 'onceListening'): Spec {
+  // It decides by the number of cores whether to poll, and also how many threads to start. On one core it is one.
+  const threads = pinning === 'free' ? {} : { threads: 1 }
+  const command = [...node('echo-node'), JSON.stringify({ ...threads, ...ALWAYS, ...options })]
+  return { name: 'echo-node', needs: 'echo-node', command, pinning }
 }
 
 /** Another server. It is pinned from the start, as it may decide by the number of cores how many threads to start. */

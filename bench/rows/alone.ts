@@ -84,7 +84,7 @@ export const idleRows: Step[] = [
   figure({ ...HEAP, what: 'heap per idle connection, 8 threads', spec: echoNode({ threads: 8 }), limit: atMost(64) }),
   figure({
     what: "idle server's CPU",
-    spec: echoNode(),
+    spec: echoNode({}, 'free'),
     unit: '% of a core',
     limit: atMost(0.1),
     measure: percentOfCore,

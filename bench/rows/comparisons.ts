@@ -5,7 +5,7 @@ import { at } from '../../support/paths.ts'
 import { comparison, type Quantity } from '../lib/comparison.ts'
 import type { Load } from '../lib/loadgen.ts'
 import { HALF } from '../lib/options.ts'
-import { atMost, type Limit, type Step } from '../lib/outcome.ts'
+import { atLeast, atMost, type Limit, type Step } from '../lib/outcome.ts'
 import { BARE, GO, LIBUV, NODE_NET, TOKIO, echoNode, type Pinning, type Spec } from '../lib/servers.ts'
 
 const CPU: Quantity = { name: 'server CPU per message', unit: 'us', of: ({ cpu }) => cpu }
@@ -60,12 +60,26 @@ function blocked(idle: Spec, limit?: Limit): Step {
   return comparison({
     what: `p99 with JavaScript blocked 50 ms of 60, ${idle.name}`,
     sides: [
-      { ...idle, command, name: 'blocked', pinning: 'free' },
-      { ...idle, name: 'itself idle', pinning: 'free' },
+      { ...idle, command, name: 'blocked' },
+      { ...idle, name: 'itself idle' },
     ],
     // Well below what any of the servers can do with the JavaScript thread idle, and often enough for a p99.
     load: { mode: 'open', connections: 4, size: 64, rate: 1000, pinned: false },
     quantities: [{ ...P99, limit }],
+  })
+}
+
+/** A blocking thread per connection, and nobody is pinned: throughput and CPU, with the least and the most that the ratios may be. */
+function crowd(connections: number, against: Spec, least?: number, most?: number): Step {
+  return comparison({
+    what: `${connections} blocking clients, 512 B`,
+    load: { mode: 'crowd', connections, size: 512, pinned: false },
+    sides: [echoNode({}, 'free'), { ...against, pinning: 'free' }],
+    quantities: [
+      { ...RATE, limit: least === undefined ? undefined : atLeast(least) },
+      { ...CPU, limit: most === undefined ? undefined : atMost(most) },
+    ],
+    rounds: HALF,
   })
 }
 
@@ -82,8 +96,8 @@ function withEvents(what: string, load: Load, most: number): Step {
 /** This package's server polling, as by default, and not. */
 function polling(pinning: Pinning): [Spec, Spec] {
   return [
-    { ...echoNode(), name: 'on', pinning },
-    { ...echoNode({ busyPoll: 0 }), name: 'off', pinning },
+    { ...echoNode({}, pinning), name: 'on' },
+    { ...echoNode({ busyPoll: 0 }, pinning), name: 'off' },
   ]
 }
 
@@ -123,6 +137,11 @@ export const comparisons: Step[] = [
   ...cpuRows('server CPU per message, 64 B, 8000 connections', { ...SMALL, connections: 8000 }, [[BARE, 1.05]]),
   ...cpuRows('server CPU per MiB, 1 MiB messages', { mode: 'closed', connections: 1, size: MIB }, [[NODE_NET, 0.4]]),
   ...[1, 8].flatMap((connections) => [BARE, GO].flatMap((peer) => BULK.map((size) => bulk(connections, peer, size)))),
+  ...[50, 1000].flatMap((connections) => [
+    crowd(connections, GO, ...(connections === 50 ? [0.97, 1.05] : [1, 1])),
+    crowd(connections, NODE_NET, 1.2),
+    ...[BARE, TOKIO, LIBUV].map((peer) => crowd(connections, peer)),
+  ]),
   ...cpuRows('server CPU per connect-echo-close cycle', CHURN, [[NODE_NET, 0.6]]),
   withEvents('message', SMALL, 1.02),
   withEvents('connect-echo-close cycle', CHURN, 1.25),
@@ -132,8 +151,8 @@ export const comparisons: Step[] = [
     load: { ...SMALL, connections: 1 },
     quantities: [{ ...P50, limit: atMost(0.4) }],
   }),
-  blocked(echoNode(), atMost(2)),
-  blocked(NODE_NET),
+  blocked(echoNode({}, 'free'), atMost(2)),
+  blocked({ ...NODE_NET, pinning: 'free' }),
 ]
 
 export const pollingRows: Step[] = [

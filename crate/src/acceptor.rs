@@ -1,4 +1,4 @@
-//! What only the first I/O thread of a server does: it accepts, deals the connections out to all threads in turn, and
+//! What only the first I/O thread of a server does: it accepts, deals the connections that last out to all threads in turn, and
 //! turns away those over the limit. It pauses when there are no descriptors or no memory for the clients in the backlog.
 
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
-use crate::connection::Connection;
+use crate::connection::{Connection, Stay};
 use crate::connections::Connections;
 use crate::context::Context;
 use crate::error::Error;
@@ -65,8 +65,8 @@ impl Acceptor {
             over_limit: VecDeque::new(),
             catch_up: None,
             running: mailboxes.len() - 1,
+            last_dealt: mailboxes.len() - 1,
             mailboxes,
-            last_dealt: 0,
             last_id: 0,
         }
     }
@@ -156,14 +156,42 @@ impl Acceptor {
         // First: no one is to see more connections open than there ever were.
         context.counters.connections.add(1);
         context.shared.open.fetch_add(1, Release);
-        // In a stop the other threads may have ended.
-        let threads = if context.is_stopping() { 1 } else { self.mailboxes.len() };
-        self.last_dealt = (self.last_dealt + 1) % threads;
-        match self.last_dealt {
-            0 => connections.adopt(context, connection),
-            // A thread that has ended takes nothing: it has failed, and the server is about to end.
-            other => drop(self.mailboxes[other].post(Message::Adopt(connection))),
+        if self.deals(context) && connection.stay == Stay::Settled {
+            if connection.extras.is_none() {
+                connection.stay = Stay::New;
+            } else if let other @ 1.. = self.next_thread() {
+                // At once: its events name the thread and slot by which the owner cuts it.
+                return self.hand_over(connection, other);
+            }
         }
+        connections.adopt(context, connection);
+    }
+
+    /// Deals a connection out that has shown that it lasts.
+    pub fn deal_out(&mut self, context: &Context, connections: &mut Connections, slot: usize) {
+        if let Some(connection) = connections.lasting(slot)
+            && self.deals(context)
+        {
+            match self.next_thread() {
+                0 => connection.stay = Stay::Settled,
+                other => self.hand_over(connections.remove(context, slot), other),
+            }
+        }
+    }
+
+    /// Whether there are threads to deal connections out to: in a stop they may have ended.
+    fn deals(&self, context: &Context) -> bool {
+        self.mailboxes.len() > 1 && !context.is_stopping()
+    }
+
+    fn next_thread(&mut self) -> usize {
+        self.last_dealt = (self.last_dealt + 1) % self.mailboxes.len();
+        self.last_dealt
+    }
+
+    fn hand_over(&self, connection: Connection, thread: usize) {
+        // A thread that has ended takes nothing: it has failed, and the server is about to end.
+        self.mailboxes[thread].post(Message::Adopt(connection));
     }
 
     /// When to call [`Self::run_timers`]. It looks at each step of the clock, as nobody tells that another thread has closed

@@ -1,7 +1,7 @@
 //! One connection of the server, as a state machine that is driven by readiness.
 //!
-//! It reads once, writes once and returns to the poller: reading until `EAGAIN` would cost a third system call per
-//! message. While it owes something to the peer it does not read, so a client that never reads costs at most one buffer
+//! It reads once, writes once and returns to the poller, unless to read again at once pays ([`crate::read_again`]): reading
+//! until `EAGAIN` would cost a third system call per message. While it owes something to the peer it does not read, so a client that never reads costs at most one buffer
 //! and is held back by TCP itself.
 
 use std::mem;
@@ -79,12 +79,28 @@ pub enum Cut {
     Reset,
 }
 
+/// Whether a connection stays with the thread that has it. Many come for one message, and to hand these over to another
+/// thread would cost more than it saves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stay {
+    /// Its peer is a send of the same server, on the same thread.
+    WithSend,
+    /// It stays.
+    Settled,
+    /// It is to be handed over if it lasts.
+    New,
+    /// It has echoed in one turn.
+    Seen,
+    /// It has echoed in two turns.
+    Lasting,
+}
+
 /// A connection. Idle it is these few bytes in a table and, if nobody wants to know of it, nothing on the heap.
 pub struct Connection {
     /// Connected, and non-blocking.
     pub socket: OwnedFd,
-    /// Its peer is a send of the same server.
-    is_of_send: bool,
+    /// Which thread serves it.
+    pub stay: Stay,
     /// Its peer has ended; what was written to it is not sent yet.
     pub is_ended: bool,
     /// The server stops: echoes what has already arrived, then ends.
@@ -115,7 +131,8 @@ impl Connection {
     pub fn new(socket: OwnedFd, is_of_send: bool, record: Option<Record>) -> Self {
         let extras = record.map(|record| Box::new(Extras { record: Some(record), fault: None }));
         let (is_ended, is_draining, cut, unsent) = (false, false, None, None);
-        Self { socket, is_of_send, is_ended, is_draining, cut, last_active: 0, unacknowledged: UNKNOWN, unsent, extras }
+        let stay = if is_of_send { Stay::WithSend } else { Stay::Settled };
+        Self { socket, stay, is_ended, is_draining, cut, last_active: 0, unacknowledged: UNKNOWN, unsent, extras }
     }
 
     /// What is told of it, if the server is observed.
@@ -151,18 +168,34 @@ impl Connection {
         if self.unsent.is_some() {
             return self.write_rest(context);
         }
+        let (mut next, mut bytes) = self.echo(context)?;
+        let mut found = 0;
+        while next == Next::Continue && context.read_again.may_pay(found, bytes) {
+            let again = self.echo(context)?;
+            if matches!(again.0, Next::Wait | Next::Linger) {
+                break;
+            }
+            (next, bytes) = again;
+            found += 1;
+        }
+        context.read_again.note(found);
+        Ok(next)
+    }
+
+    /// Reads once and writes once, and says how many bytes it has read.
+    fn echo(&mut self, context: &mut Context) -> Result<(Next, usize)> {
         let read = match self.read(context, usize::MAX)? {
-            None => return Ok(self.at_pause()),
-            Some(0) => return self.at_end(),
+            None => return Ok((self.at_pause(), 0)),
+            Some(0) => return Ok((self.at_end()?, 0)),
             Some(read) => read,
         };
         let data = &context.buffer[..read];
         let written = write_counted(&self.socket, data, &context.counters, &mut self.extras)?;
-        if written < read {
-            self.unsent = Some(Box::new(Unsent::new(&data[written..], &context.shared)));
-            return Ok(Next::WaitFor(self.wanted()));
+        if written == read {
+            return Ok((Next::Continue, read));
         }
-        Ok(Next::Continue)
+        self.unsent = Some(Box::new(Unsent::new(&data[written..], &context.shared)));
+        Ok((Next::WaitFor(self.wanted()), read))
     }
 
     fn write_rest(&mut self, context: &Context) -> Result<Next> {
@@ -189,7 +222,17 @@ impl Connection {
     /// Tells the connection that the server stops: it ends when it has echoed what has arrived. That of a send goes on,
     /// and ends with the send.
     pub fn drain(&mut self) {
-        self.is_draining = !self.is_of_send;
+        self.is_draining = self.stay != Stay::WithSend;
+    }
+
+    /// Notes that it has echoed something at this tick of the idle clock.
+    pub fn note_echo(&mut self, now: u32) {
+        self.touch(now);
+        self.stay = match self.stay {
+            Stay::New => Stay::Seen,
+            Stay::Seen => Stay::Lasting,
+            same => same,
+        };
     }
 
     /// Notes that something has happened at this tick of the idle clock.
@@ -202,7 +245,7 @@ impl Connection {
     /// server, which may be busy with other sends, and ends with the send at the latest.
     pub fn is_idle(&self, now: u32) -> bool {
         let is_held = self.fault().is_some_and(Fault::is_holding)
-            || (self.is_of_send && !self.fault().is_some_and(Fault::is_stalled));
+            || (self.stay == Stay::WithSend && !self.fault().is_some_and(Fault::is_stalled));
         now.wrapping_sub(self.last_active) > TICKS_PER_TIMEOUT && !is_held
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::clock::{Clock, Moment};
-use crate::connection::{Connection, Cut, Next, TICKS_PER_TIMEOUT};
+use crate::connection::{Connection, Cut, Next, Stay, TICKS_PER_TIMEOUT};
 use crate::context::Context;
 use crate::error::Error;
 use crate::faults::FaultTimers;
@@ -62,10 +62,17 @@ impl Connections {
         if context.is_stopping() {
             connection.drain();
         }
+        let was_served = connection.stay == Stay::Lasting;
+        if was_served {
+            connection.stay = Stay::Settled;
+        }
         let interest = connection.wanted();
         let slot = self.table.insert(connection);
-        if context.poller.add(&self.table[slot].socket, Source::Connection(slot), interest).is_err() {
-            // ENOMEM, ENOSPC: it would never be heard of again.
+        // ENOMEM, ENOSPC: it would never be heard of again.
+        if let Err(error) = context.poller.add(&self.table[slot].socket, Source::Connection(slot), interest) {
+            if was_served {
+                return self.lose(context, slot, error);
+            }
             let mut connection = self.remove(context, slot);
             context.shared.open.fetch_sub(1, Relaxed);
             context.counters.connections.subtract(1);
@@ -87,7 +94,7 @@ impl Connections {
         };
         match next {
             Ok(Next::Wait) => return false,
-            Ok(Next::Continue) => connection.touch(self.ticks),
+            Ok(Next::Continue) => connection.note_echo(self.ticks),
             Ok(Next::WaitFor(interest)) => {
                 connection.touch(self.ticks);
                 self.wait_for(context, slot, interest);
@@ -103,6 +110,11 @@ impl Connections {
             Err(error) => self.lose(context, slot, error),
         }
         true
+    }
+
+    /// A connection that has shown that it lasts, and is to be handed over.
+    pub fn lasting(&mut self, slot: usize) -> Option<&mut Connection> {
+        self.table.get_mut(slot).filter(|connection| connection.stay == Stay::Lasting)
     }
 
     /// Cuts the connection with this id, if it is still in this slot. Like all that may come many at a time, with a sweep.
@@ -241,7 +253,8 @@ impl Connections {
         connection.socket
     }
 
-    fn remove(&mut self, context: &Context, slot: usize) -> Connection {
+    /// Serves a connection no longer, which is still open.
+    pub fn remove(&mut self, context: &Context, slot: usize) -> Connection {
         let connection = self.table.remove(slot);
         if let Some(fault) = connection.fault() {
             self.faults.forget(fault, slot);

@@ -7,6 +7,7 @@ use crate::clock::{Clock, Moment};
 use crate::error::Result;
 use crate::log::LogWriter;
 use crate::poller::Poller;
+use crate::read_again::ReadAgain;
 use crate::shared::{Counters, Shared};
 
 /// The most that one read takes. With messages of 4 MiB a buffer of 256 KiB costs half as much CPU time again; a larger
@@ -32,6 +33,8 @@ pub struct Context {
     pub buffer: Box<[u8]>,
     /// How much of it one read may fill in this turn of the loop.
     pub read_size: usize,
+    /// Whether to read again after an echo.
+    pub read_again: ReadAgain,
     /// The server stops: what is not over at this moment is cut off.
     pub stop_deadline: Option<Moment>,
     /// What the thread tells about its connections.
@@ -50,6 +53,7 @@ impl Context {
             clock: Clock::default(),
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
             read_size: READ_SIZE,
+            read_again: ReadAgain::default(),
             stop_deadline: None,
             log: LogWriter::new(shared, thread),
             counters: Arc::clone(&shared.counters[thread]),

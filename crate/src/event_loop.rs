@@ -131,10 +131,16 @@ impl EventLoop {
     /// messages.
     fn serve(&mut self, events: usize) {
         self.context.read_size = read_size(events);
+        self.context.read_again.begin_turn();
         let (mut has_clients, mut has_messages, mut was_busy) = (false, false, false);
         for index in 0..events {
             match self.context.poller.source(index) {
-                Source::Connection(slot) => was_busy |= self.connections.advance(&mut self.context, slot),
+                Source::Connection(slot) => {
+                    was_busy |= self.connections.advance(&mut self.context, slot);
+                    if let Some(acceptor) = &mut self.acceptor {
+                        acceptor.deal_out(&self.context, &mut self.connections, slot);
+                    }
+                }
                 Source::Exchange(slot) => self.sends.advance(&mut self.context, slot),
                 Source::Lingering(slot) => self.connections.lingering.discard_input(&mut self.context, slot),
                 Source::Listener => has_clients = true,

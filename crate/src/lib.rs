@@ -22,6 +22,7 @@ pub mod listener;
 pub mod log;
 pub mod mailbox;
 pub mod poller;
+pub mod read_again;
 pub mod sends;
 pub mod server;
 pub mod shared;
@@ -42,7 +43,7 @@ use crate::faults::{Fate, Faults};
 use crate::log::{Event, Kind, Reason};
 use crate::sends::{Outgoing, Settled};
 use crate::server::{Report, Server};
-use crate::shared::{Config, Stats};
+use crate::shared::{Config, Stats, default_threads};
 
 /// What `start` is told. Times are in milliseconds.
 #[napi(object)]
@@ -59,7 +60,7 @@ pub struct NativeOptions {
     pub idle_timeout: u32,
     /// How long to poll before sleeping, in microseconds; 0 is off.
     pub busy_poll: u32,
-    /// How many I/O threads.
+    /// How many I/O threads; 0 is [`default_threads`].
     pub threads: u32,
     /// Whether to tell of connections from the first one on.
     pub observed: bool,
@@ -189,7 +190,7 @@ pub fn start(
         max_connections: options.max_connections as usize,
         idle_timeout: Duration::from_millis(options.idle_timeout.into()),
         busy_poll: Duration::from_micros(options.busy_poll.into()),
-        threads: NonZeroUsize::new(options.threads as usize).unwrap_or(NonZeroUsize::MIN),
+        threads: NonZeroUsize::new(options.threads as usize).unwrap_or_else(default_threads),
         observed: options.observed,
         faults: options.faults.map(Faults::from),
     };

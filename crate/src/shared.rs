@@ -8,10 +8,21 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed},
 };
 use std::sync::{Arc, OnceLock};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use crate::faults::{Dealer, Faults};
 use crate::log::Log;
+
+/// The most threads that a server has if it is not told how many: for 1,000 clients that each wait for their answer two are enough to
+/// be at the limit of two cores, and a server in a test is to leave cores to what is tested.
+const MOST_BY_DEFAULT: usize = 4;
+
+/// How many threads a server has if it is not told: one for each CPU that the process may use, up to a limit.
+pub fn default_threads() -> NonZeroUsize {
+    let most = NonZeroUsize::MIN.saturating_add(MOST_BY_DEFAULT - 1);
+    available_parallelism().map_or(NonZeroUsize::MIN, |cpus| cpus.min(most))
+}
 
 /// How to start a server.
 #[derive(Clone, Copy, Debug)]

@@ -14,6 +14,7 @@ use echo_node::context::Context;
 use echo_node::context::{READ_SIZE, read_size};
 use echo_node::error::Result;
 use echo_node::poller::Interest;
+use echo_node::read_again::FEW;
 use echo_node::shared::Shared;
 use support::DEFAULTS;
 
@@ -68,6 +69,28 @@ fn one_call_echoes_one_message() {
     assert_eq!(pair.advance(), Ok(Next::Continue));
     assert_eq!(pair.take(), 5);
     assert_eq!(pair.shared.stats().total_bytes, 5);
+}
+
+#[test]
+fn where_it_pays_one_call_echoes_all_that_is_here() {
+    let mut pair = pair();
+    pair.context.read_size = 4;
+    for (found, echoed) in [(0, 4), (FEW, 6 + 10), (FEW, 10)] {
+        pair.context.read_again.note(found);
+        pair.peer.write_all(b"0123456789").unwrap();
+        assert_eq!(pair.advance(), Ok(Next::Continue));
+        assert_eq!(pair.take(), echoed);
+    }
+}
+
+#[test]
+fn where_it_pays_the_end_is_found_behind_the_last_message() {
+    let mut pair = pair();
+    pair.context.read_again.note(FEW);
+    pair.peer.write_all(b"the last").unwrap();
+    pair.peer.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(pair.advance(), Ok(Next::Close));
+    assert_eq!(pair.take(), 8);
 }
 
 #[test]

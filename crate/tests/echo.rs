@@ -2,12 +2,12 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::thread;
 use std::time::Duration;
 
 use echo_node::shared::Config;
-use support::{DEFAULTS, echo, noise, start, write_and_end};
+use support::{DEFAULTS, echo, noise, start, start_stalling, write_and_end};
 
 #[test]
 fn messages_come_back_and_are_counted() {
@@ -74,6 +74,31 @@ fn a_connection_without_a_byte_is_one_connection() {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     let stats = running.stats();
     assert_eq!((stats.total_connections, stats.total_bytes, stats.active_connections), (1, 0, 0));
+}
+
+/// Those that come for one message stay where they were accepted.
+#[test]
+fn connections_that_last_are_dealt_out_in_turn() {
+    let (running, go_on) = start_stalling(&Config { threads: 2.try_into().unwrap(), ..DEFAULTS });
+    let [first, second, short] = [(); 3].map(|()| running.connect());
+    for stream in [&first, &second] {
+        for _ in 0..10 {
+            echo(stream, b"hello");
+        }
+    }
+    echo(&short, b"hello");
+    running.stall();
+    echo(&second, b"not stalled");
+    for mut stream in [&first, &short] {
+        stream.write_all(b"stalled").unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        assert!(stream.read(&mut [0]).is_err());
+    }
+    drop(go_on);
+    for mut stream in [&first, &short] {
+        stream.set_read_timeout(None).unwrap();
+        stream.read_exact(&mut [0; 7]).unwrap();
+    }
 }
 
 #[test]

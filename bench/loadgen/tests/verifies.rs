@@ -103,7 +103,11 @@ fn one_wrong_bit_fails() {
 
 #[test]
 fn an_answer_to_another_message_fails() {
-    check(repeats_the_first_message, &["closed --connections 1", "crowd --connections 1", "idle --connections 1"], false);
+    check(
+        repeats_the_first_message,
+        &["closed --connections 1", "crowd --connections 1", "idle --connections 1"],
+        false,
+    );
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! When a connection is read again at once after an echo.
+
+use echo_node::read_again::{BULK, ECHOES_PER_PROBE, FEW, IN_A_ROW, MAX_MISSES, PER_TURN, ReadAgain};
+
+/// After how many echoes the next try comes, which finds so many messages.
+fn echoes_to_a_try(read_again: &mut ReadAgain, found: u32) -> u32 {
+    for echoes in 1..=ECHOES_PER_PROBE {
+        if read_again.may_pay(0, BULK - 1) {
+            assert!((1..=found).all(|found| read_again.may_pay(found, BULK - 1)));
+            read_again.note(found);
+            return echoes;
+        }
+        read_again.note(0);
+    }
+    unreachable!("no try after {ECHOES_PER_PROBE} echoes");
+}
+
+#[test]
+fn at_first_it_is_tried_now_and_then() {
+    let mut read_again = ReadAgain::default();
+    for _ in 0..3 {
+        assert_eq!(echoes_to_a_try(&mut read_again, FEW - 1), ECHOES_PER_PROBE);
+    }
+}
+
+#[test]
+fn what_finds_a_few_is_done_after_each_echo_until_it_has_missed_often() {
+    let mut read_again = ReadAgain::default();
+    echoes_to_a_try(&mut read_again, FEW);
+    for last in [FEW, FEW - 1] {
+        for _ in 1..MAX_MISSES {
+            assert_eq!(echoes_to_a_try(&mut read_again, 0), 1);
+        }
+        assert_eq!(echoes_to_a_try(&mut read_again, last), 1);
+    }
+    assert_eq!(echoes_to_a_try(&mut read_again, 0), ECHOES_PER_PROBE);
+}
+
+#[test]
+fn a_client_that_was_quick_is_read_again_without_a_question() {
+    let mut read_again = ReadAgain::default();
+    assert!(!read_again.may_pay(0, 1));
+    assert!((1..IN_A_ROW).all(|found| read_again.may_pay(found, 1)));
+    assert!(!read_again.may_pay(IN_A_ROW, 1), "the others wait");
+}
+
+#[test]
+fn a_bulk_transfer_is_not_read_again_and_tells_nothing() {
+    let mut read_again = ReadAgain::default();
+    echoes_to_a_try(&mut read_again, FEW);
+    for _ in 0..2 * MAX_MISSES {
+        assert!(!read_again.may_pay(0, BULK));
+        read_again.note(0);
+    }
+    assert!(read_again.may_pay(0, BULK - 1));
+    assert_eq!(BULK, 16_384);
+}
+
+#[test]
+fn a_turn_has_an_end() {
+    let mut read_again = ReadAgain::default();
+    for _ in 0..2 {
+        read_again.begin_turn();
+        assert_eq!((0..2 * PER_TURN).filter(|_| read_again.may_pay(1, 1)).count(), PER_TURN as usize);
+    }
+}
