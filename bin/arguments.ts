@@ -19,7 +19,7 @@ Options of serve:
   --host A                  IPv4 address to listen on, or localhost (default: 127.0.0.1, only this machine)
   --max-connections N       connections open at once; more are rejected (default: no limit)
   --idle-timeout D          close connections that are idle for this time (default: 0, never)
-  --threads N               I/O threads (default: 1)
+  --threads N               I/O threads (default: one per CPU, at most 4)
   --delay D or D-D          echo so much later; a range is by chance
   --rate N                  echo at most so many bytes per second and connection
   --chunk N                 write at most so many bytes at once
