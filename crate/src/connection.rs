@@ -290,10 +290,12 @@ impl Connection {
             syscalls::take_error(&self.socket)?;
         }
         // A socket that cannot be asked has nothing left to send.
-        if syscalls::is_sent(&self.socket).unwrap_or(true) {
-            return Ok(Next::Close);
-        }
+        let is_sent = syscalls::is_sent(&self.socket).unwrap_or(true);
         let was_ended = mem::replace(&mut self.is_ended, true);
+        if is_sent {
+            // At the end of a container its network goes with it, and what is still on its way would be lost.
+            return Ok(if self.is_draining { Next::Linger } else { Next::Close });
+        }
         Ok(if was_ended { Next::Wait } else { Next::WaitFor(self.wanted()) })
     }
 

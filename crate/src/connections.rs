@@ -101,7 +101,8 @@ impl Connections {
             }
             Ok(Next::Linger) => {
                 let mut connection = self.remove(context, slot);
-                context.log.ended(connection.take_record(), Reason::Stop);
+                let reason = if connection.is_ended { Reason::Peer } else { Reason::Stop };
+                context.log.ended(connection.take_record(), reason);
                 self.lingering.linger(context, connection.socket);
             }
             Ok(Next::Close) => self.close(context, slot, Reason::Peer),
@@ -136,10 +137,13 @@ impl Connections {
         self.table.len() + self.lingering.cut_all(context, cut)
     }
 
-    /// Tells the ends of those that are cut off with the thread.
+    /// Tells the ends of those that are cut off with the thread. Those that owe something are reset, as in [`Self::lose`].
     pub fn tell_ends(&mut self, context: &mut Context) {
         let reason = if context.shared.panic.get().is_some() { Reason::Failed } else { Reason::Stop };
         for (_, connection) in &mut self.table {
+            if connection.unsent.is_some() {
+                syscalls::reset_at_close(&connection.socket);
+            }
             context.log.ended(connection.take_record(), reason);
         }
     }
@@ -197,9 +201,10 @@ impl Connections {
             } else if context.is_stopping() {
                 self.table[slot].drain();
                 self.wait_for(context, slot, self.table[slot].wanted());
-            } else if !self.advance(context, slot) {
+            } else if self.table[slot].unsent.is_some() || !self.advance(context, slot) {
                 // Nothing has come in that was not served yet. Has the peer read something? Being writable comes as an
-                // event only when a good part of the socket's buffer is free.
+                // event only when a good part of the socket's buffer is free; to fill the rest of it here would be no activity
+                // of the peer.
                 let ticks_since = |age| {
                     let moment = context.clock.present().checked_sub(age);
                     let count =

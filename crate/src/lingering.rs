@@ -46,13 +46,13 @@ impl Lingering {
         self.sockets.is_empty()
     }
 
-    /// Closes a drained connection as soon as its peer has acknowledged everything, or has ended its side.
+    /// Closes a drained connection as soon as its peer has acknowledged everything.
     pub fn linger(&mut self, context: &Context, socket: OwnedFd) {
-        if syscalls::unacknowledged(&socket).is_ok_and(|count| count > 0) {
+        if has_everything(&socket) {
+            context.shared.open.fetch_sub(1, Relaxed);
+        } else {
             // The stop has a deadline.
             self.add(context, Ending { socket, until: Moment::MAX, is_open: true });
-        } else {
-            context.shared.open.fetch_sub(1, Relaxed);
         }
     }
 
@@ -99,12 +99,14 @@ impl Lingering {
         }
     }
 
-    /// Reads once, and drops it; closes the socket at the end of input.
+    /// Reads once, and drops it; closes the socket at the end of input, if the peer has everything.
     pub fn discard_input(&mut self, context: &mut Context, slot: usize) {
-        let Some(ending) = self.sockets.get(slot) else { return };
-        match syscalls::read(&ending.socket, &mut context.buffer) {
+        let Some(Ending { socket, is_open, .. }) = self.sockets.get(slot) else { return };
+        match syscalls::read(socket, &mut context.buffer) {
             Ok(1..) => {}
             Err(error) if error.would_block() => {}
+            // It would be reported without end.
+            Ok(0) if *is_open && !has_everything(socket) => context.poller.remove(socket),
             _ => self.close(context, slot),
         }
     }
@@ -117,9 +119,7 @@ impl Lingering {
             return;
         }
         let is_done = |ending: &Ending| {
-            has_passed(ending.until)
-                || ((ending.is_open || context.is_stopping())
-                    && syscalls::unacknowledged(&ending.socket).unwrap_or(0) == 0)
+            has_passed(ending.until) || ((ending.is_open || context.is_stopping()) && has_everything(&ending.socket))
         };
         let done = self.sockets.iter().filter_map(|(slot, ending)| is_done(ending).then_some(slot));
         let done: Vec<_> = done.take(PER_TURN).collect();
@@ -140,4 +140,9 @@ impl Lingering {
             context.shared.open.fetch_sub(1, Relaxed);
         }
     }
+}
+
+/// Whether the peer has acknowledged everything. Of a socket that cannot be asked nothing is on its way any more.
+fn has_everything(socket: &OwnedFd) -> bool {
+    syscalls::unacknowledged(socket).unwrap_or(0) == 0
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -13,12 +13,15 @@ use std::time::{Duration, Instant};
 use echo_node::connection::{Connection, Cut};
 use echo_node::connections::Connections;
 use echo_node::context::Context;
+use echo_node::faults::Faults;
 use echo_node::poller::Source;
 use echo_node::shared::Shared;
 use support::DEFAULTS;
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(16);
 const TICK: Duration = Duration::from_secs(1);
+/// More than there is between two looks at the sockets that linger.
+const LOOK: Duration = Duration::from_millis(50);
 /// At the first of these ticks a connection to which nothing happens is idle. Darwin does not say when the peer has read what it
 /// got, so the first look counts.
 const TICKS: usize = if cfg!(target_os = "linux") { 17 } else { 18 };
@@ -29,6 +32,8 @@ const COUNT: usize = 2 * PER_TURN + 100;
 struct Scene {
     connections: Connections,
     context: Context,
+    /// Of those that come.
+    faults: Option<Faults>,
     /// Pushed on by hand.
     now: Instant,
 }
@@ -36,7 +41,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
-        Self { connections: Connections::new(IDLE_TIMEOUT), context, now: Instant::now() }
+        Self { connections: Connections::new(IDLE_TIMEOUT), context, faults: None, now: Instant::now() }
     }
 
     fn connect(&mut self) -> UnixStream {
@@ -49,7 +54,12 @@ impl Scene {
         socket.set_nonblocking(true).unwrap();
         self.context.shared.open.fetch_add(1, Relaxed);
         let record = self.context.shared.log.record(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
-        self.connections.adopt(&mut self.context, Connection::new(OwnedFd::from(socket), false, record));
+        let mut connection = Connection::new(OwnedFd::from(socket), false, record);
+        self.context.shared.faults.set(self.faults);
+        if let Some(fault) = self.context.shared.faults.deal() {
+            connection.set_fault(fault);
+        }
+        self.connections.adopt(&mut self.context, connection);
     }
 
     fn open(&self) -> usize {
@@ -73,8 +83,11 @@ impl Scene {
     fn serve_events(&mut self) -> usize {
         let events = self.context.poller.wait(Some(Duration::ZERO)).unwrap();
         for index in 0..events {
-            let Source::Connection(slot) = self.context.poller.source(index) else { panic!("what is that?") };
-            self.connections.advance(&mut self.context, slot);
+            match self.context.poller.source(index) {
+                Source::Connection(slot) => drop(self.connections.advance(&mut self.context, slot)),
+                Source::Lingering(slot) => self.connections.lingering.discard_input(&mut self.context, slot),
+                _ => panic!("what is that?"),
+            }
         }
         events
     }
@@ -177,6 +190,51 @@ fn many_that_drain_together_are_drained_a_part_per_turn() {
         scene.turn(Duration::ZERO);
         assert!(scene.serve_events() > 0);
     }
+}
+
+// A Unix socket counts as unacknowledged what its peer has not read.
+#[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]
+#[test]
+fn a_stop_waits_until_a_client_that_has_ended_has_everything() {
+    for ends_before in [true, false] {
+        let mut scene = Scene::new();
+        let mut peer = scene.connect();
+        peer.write_all(b"hello").unwrap();
+        if ends_before {
+            peer.shutdown(Shutdown::Write).unwrap();
+        }
+        scene.context.stop_deadline = Some(Duration::MAX);
+        scene.connections.drain();
+        scene.turn(Duration::ZERO);
+        while scene.serve_events() > 0 && !scene.connections.lingering.is_empty() {}
+        peer.shutdown(Shutdown::Write).unwrap();
+        for _ in 0..10 {
+            scene.serve_events();
+            scene.turn(LOOK);
+            assert_eq!(scene.open(), 1, "closed before the client has everything");
+        }
+        assert_eq!(scene.serve_events(), 0, "an end that is known is reported again");
+        let mut answer = String::new();
+        peer.read_to_string(&mut answer).unwrap();
+        scene.turn(LOOK);
+        assert_eq!((answer.as_str(), scene.open()), ("hello", 0));
+    }
+}
+
+#[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]
+#[test]
+fn a_client_that_does_not_read_is_idle_whatever_room_there_is() {
+    let chunks = Faults { delay: (Duration::ZERO, Duration::ZERO), rate: 0, chunk: 7, fate: None, share: 1.0, seed: 1 };
+    let mut scene = Scene::new();
+    scene.faults = Some(chunks);
+    let mut peer = scene.connect();
+    peer.write_all(&[7; 1000]).unwrap();
+    while scene.serve_events() > 0 {}
+    for _ in 0..2 * TICKS {
+        scene.turn(TICK);
+        scene.serve_events();
+    }
+    assert_eq!(scene.open(), 0);
 }
 
 #[test]

@@ -54,6 +54,17 @@ fn reset(client: TcpStream) {
 }
 
 #[test]
+fn what_a_stop_cannot_deliver_ends_with_a_reset() {
+    for running in servers(delayed(60_000), DEFAULTS) {
+        let client = running.connect();
+        (&client).write_all(b"never comes").unwrap();
+        running.wait_for("it is accepted", |stats| stats.active_connections == 1);
+        running.server.stop(milliseconds(100));
+        assert_eq!(read_to_end(&client), (Vec::new(), Some(ErrorKind::ConnectionReset)));
+    }
+}
+
+#[test]
 fn a_delay_is_never_too_short() {
     for running in servers(delayed(30), DEFAULTS) {
         let client = running.connect();
