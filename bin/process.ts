@@ -20,10 +20,12 @@ const PART = 4096
 /** Milliseconds. */
 const PAUSE = 20
 
-/** What Node.js has of a terminal. */
-interface TerminalHandle {
+/** What Node.js has of a terminal, a pipe or a socket. */
+interface Handle {
   /** Another one than the stream's, if libuv has opened the terminal again for itself. */
   fd: number
+  /** Bytes that the system has not taken. */
+  writeQueueSize: number
   setBlocking(isBlocking: boolean): void
 }
 
@@ -31,15 +33,39 @@ type StandardStream = typeof process.stdout | typeof process.stderr
 
 /** What the thread pool writes. */
 const pooled: Writable[] = []
+/** Pipes and sockets that libuv reads and writes, and so lets not block. Other programs may have them, too. */
+const shared: (Readable | Writable)[] = []
 
 /** Standard output. */
 export const output = openOutput(process.stdout)
 
 function openOutput(stream: StandardStream): Writable {
-  if (canWrite(stream)) return stream
+  if (canWrite(stream)) return stream.isTTY ? stream : keepFromBlocking(stream)
   const ours = createWriteStream('', { fd: stream.fd, fs: { open, write: writePart, close: keepOpen } })
   pooled.push(ours)
   return ours
+}
+
+/** Another Node.js program that ends lets a pipe block again that it had from one that is not libuv's. */
+function keepFromBlocking(stream: Writable): Writable {
+  const write = stream.write.bind(stream) as (...args: unknown[]) => boolean
+  shared.push(stream)
+  return Object.assign(stream, {
+    write(...args: unknown[]) {
+      handleOf(stream)?.setBlocking(false)
+      return write(...args)
+    },
+  })
+}
+
+/** Lets block again what did so when the process began, for the program that has it next. Node.js does it only at an exit of its own. */
+function letBlock(): void {
+  for (const stream of shared) handleOf(stream)?.setBlocking(true)
+}
+
+function handleOf(stream: Readable | Writable): Handle | undefined {
+  // oxlint-disable-next-line no-underscore-dangle -- Node.js has no public way to it
+  return (stream as { _handle?: Handle | null })._handle ?? undefined
 }
 
 /** A write to a terminal is over when all is read. In parts one sees that somebody reads. */
@@ -61,10 +87,9 @@ function canWrite(stream: StandardStream): boolean {
   // The stream for files takes a short write, as on a full disk, for a whole one; the one for a descriptor that Node.js does
   // not know, such as a directory, drops all.
   if (!stream.isTTY) return !fstatSync(stream.fd).isFile() && Object.getPrototypeOf(stream) !== Writable.prototype
-  // oxlint-disable-next-line no-underscore-dangle -- Node.js has no public way to say so
-  const handle = (Object(stream) as { _handle: TerminalHandle })._handle
+  const handle = handleOf(stream)
   // A terminal of another user cannot be opened again: a change of its mode would be one for all who use it.
-  if (handle.fd === stream.fd) return false
+  if (handle === undefined || handle.fd === stream.fd) return false
   // One that takes no output, as after Ctrl-S, would block the process, and no signal could end it.
   handle.setBlocking(false)
   return true
@@ -73,7 +98,10 @@ function canWrite(stream: StandardStream): boolean {
 /** Standard input. */
 export function openInput(): Readable {
   // Node.js gives an empty stream for a descriptor that it does not know, such as a directory.
-  if (Object.getPrototypeOf(process.stdin) !== Readable.prototype) return process.stdin
+  if (Object.getPrototypeOf(process.stdin) !== Readable.prototype) {
+    if (!process.stdin.isTTY) shared.push(process.stdin)
+    return process.stdin
+  }
   throw new Error('cannot read requests: stdin must be a file, a pipe, a stream socket or a terminal')
 }
 
@@ -113,6 +141,7 @@ export function afterRunning(time: number, run: () => void): void {
 }
 
 function endBy(signal: NodeJS.Signals): void {
+  letBlock()
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)
   // Still alive: for process 1 of a container the kernel ignores signals without a handler.
@@ -158,12 +187,9 @@ function giveUpWhenStuck(stream: Writable): void {
 
 /** Changes as long as the system takes what was written. */
 function unread(stream: Writable): number {
-  // oxlint-disable-next-line no-underscore-dangle -- a write of Node.js's says only when it is over
-  const { _handle: handle, bytesWritten } = Object(stream) as {
-    _handle?: { writeQueueSize?: number }
-    bytesWritten: number
-  }
-  return stream.writableLength + (handle?.writeQueueSize ?? 0) - bytesWritten
+  // A write of Node.js's says only when it is over.
+  const { bytesWritten } = Object(stream) as { bytesWritten: number }
+  return stream.writableLength + (handleOf(stream)?.writeQueueSize ?? 0) - bytesWritten
 }
 
 /** Waits until a stream has written what it holds. With nothing to write, a broken one is not asked. */
@@ -184,7 +210,10 @@ function exitNow(code = Number(process.exitCode ?? 0)): never {
   // restore, and those that are closed it passes over.
   for (const descriptor of [0, 1, 2]) if (fstatSync(descriptor).isCharacterDevice()) closeSync(descriptor)
   // Node.js would wait for a write that is under way, too.
-  if (isAtOnce || pooled.some(({ writableLength }) => writableLength > 0)) exitNative(code)
+  if (isAtOnce || pooled.some(({ writableLength }) => writableLength > 0)) {
+    letBlock()
+    exitNative(code)
+  }
   process.exit(code)
 }
 

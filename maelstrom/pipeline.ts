@@ -9,6 +9,14 @@ export interface Work {
   run(timeLeft: number): Reply | Promise<Reply>
 }
 
+/**
+ * The last part of a request's time, in milliseconds. It begins when the process runs: if it was stopped, or its thread was
+ * busy, what has come back meanwhile is heard.
+ */
+const LAST = 250
+/** How late a request may still begin, for the same reason, in milliseconds. */
+const LATEST = 100
+
 /** Runs the work of requests concurrently, and lets the replies leave in the order of the requests. */
 export class Pipeline {
   /** How many requests wait for their reply to leave. */
@@ -48,18 +56,23 @@ export class Pipeline {
 
 function run(work: Work, deadline: number): Reply | Promise<Reply> {
   const timeLeft = deadline - now()
-  if (timeLeft <= 0 && work.overlaps) return timedOut()
+  if (timeLeft <= -LATEST && work.overlaps) return timedOut()
+  const time = Math.max(timeLeft, LAST)
   try {
-    const result = work.run(timeLeft)
-    return result instanceof Promise ? within(timeLeft, result).catch(errorReplyFor) : result
+    const result = work.run(time)
+    return result instanceof Promise ? within(time, result).catch(errorReplyFor) : result
   } catch (error) {
     return errorReplyFor(error)
   }
 }
 
-async function within(timeLeft: number, result: Promise<Reply>): Promise<Reply> {
+/** @param time milliseconds, at least {@link LAST} */
+async function within(time: number, result: Promise<Reply>): Promise<Reply> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<Reply>((resolve) => (timer = setTimeout(() => resolve(timedOut()), timeLeft)))
+  const late = new Promise<Reply>((resolve) => {
+    const last = (): void => void (timer = setTimeout(() => resolve(timedOut()), LAST))
+    timer = setTimeout(last, time - LAST)
+  })
   try {
     return await Promise.race([result, late])
   } finally {
