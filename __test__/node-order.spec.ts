@@ -1,16 +1,19 @@
 // The order of replies, and their deadline in real time.
 
 import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import test, { type ExecutionContext } from 'ava'
 
 import { killAll } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
-import { bodies, INIT, request, start } from './support/command.ts'
+import { bodies, INIT, request, run, start } from './support/command.ts'
 import { GatedServer, Lab } from './support/lab.ts'
 import { threads } from '../support/proc.ts'
 import { fail, Tracer } from '../support/strace.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
 import { needing } from './support/tools.ts'
 import { until } from '../support/wait.ts'
 
@@ -167,6 +170,25 @@ needing('strace')('each of 3,000 requests that nobody serves is answered in time
   t.log(`the longest took ${Math.round(slowest)} ms`)
   // Beside other tests the processors may not be there in time for what the node promises.
   t.true(slowest < PATIENCE)
+})
+
+test('what has come back while the process was held up is answered', async (t) => {
+  using directory = await temporaryDirectory()
+  const code = join(directory.path, 'first.cjs')
+  // The requests have been read and begun. Held up until after their time.
+  writeFileSync(
+    code,
+    `process.stdin.once('readable', () => setImmediate(setImmediate, Atomics.wait, new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3600))`,
+  )
+  const requests = Array.from({ length: 300 }, (_, index) => send(index + 2))
+  const input = [INIT, request('tcp_echo_start', 1, { port: 0 }), ...requests, ''].join('\n')
+  const { stdout } = await run([], input, ['env', `NODE_OPTIONS=--require=${code}`])
+  const echoed = bodies(stdout).slice(2)
+  t.is(echoed.length, requests.length)
+  t.deepEqual(
+    echoed.filter(({ type }) => type !== 'tcp_echo_send_ok'),
+    [],
+  )
 })
 
 test('no timer is left of a request that was answered', async (t) => {

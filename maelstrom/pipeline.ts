@@ -13,7 +13,7 @@ export interface Work {
  * The last part of a request's time, in milliseconds. It begins when the process runs: if it was stopped, or its thread was
  * busy, what has come back meanwhile is heard.
  */
-const LAST = 250
+const LAST = 150
 /** How late a request may still begin, for the same reason, in milliseconds. */
 const LATEST = 100
 
