@@ -44,7 +44,8 @@ Others:
   -v, --version             print the version
 
 Durations (D) are 500ms, 30s, 2m, or a number of milliseconds.
-A stop signal ends serve after the data under way was echoed. A second one, half a second later or more, ends it at once.
+A stop signal ends serve after the data under way was echoed, at most a second later. A second one, half a second later or
+more, ends it at once.
 ping exits with 0 if every round was echoed, with 1 if not. What went wrong with a round is one word: DNS, REFUSED, TIMEOUT,
 UNREACHABLE, RESET, MISMATCH or OTHER.
 `
