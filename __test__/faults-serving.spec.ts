@@ -105,7 +105,7 @@ traced('a connection that another I/O thread does not take is refused, and count
   await server.stop()
 })
 
-traced('a connection that another I/O thread does not take over is reset, and no other', async (t) => {
+traced('a connection that another I/O thread does not take over is lost, and no other', async (t) => {
   const server = new EchoServer()
   const port = server.start(0, { threads: 2 })
   const tracer = await fail(await otherThread(), 'epoll_ctl', 'ENOMEM', '1')
@@ -113,7 +113,8 @@ traced('a connection that another I/O thread does not take over is reset, and no
   // Those that last are dealt out in turn: the second one is that thread's.
   for (const message of ['one', 'two']) t.true(await first.echo(message))
   for (const message of ['one', 'two']) await second.echo(message)
-  t.is((await second.end())?.code, 'ECONNRESET')
+  // libuv takes a reset that it finds together with data for an end.
+  await until('it is over', () => second.ended || second.closed)
   await tracer.detach()
   t.true(await first.echo('served'))
   const { totalConnections, activeConnections, rejectedConnections } = server.stats()
