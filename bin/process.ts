@@ -48,12 +48,12 @@ function openOutput(stream: StandardStream): Writable {
 
 /** Another Node.js program that ends lets a pipe block again that it had from one that is not libuv's. */
 function keepFromBlocking(stream: Writable): Writable {
-  const write = stream.write.bind(stream) as (...args: unknown[]) => boolean
+  const writeOn = stream.write.bind(stream) as (...args: unknown[]) => boolean
   shared.push(stream)
   return Object.assign(stream, {
     write(...args: unknown[]) {
       handleOf(stream)?.setBlocking(false)
-      return write(...args)
+      return writeOn(...args)
     },
   })
 }
