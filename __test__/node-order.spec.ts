@@ -1,19 +1,19 @@
 // The order of replies, and their deadline in real time.
 
 import { spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { once } from 'node:events'
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { MessageChannel } from 'node:worker_threads'
 
 import test, { type ExecutionContext } from 'ava'
+import { EchoServer, type Echo } from 'echo-node'
 
 import { killAll } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
-import { bodies, INIT, request, run, start } from './support/command.ts'
+import { bodies, INIT, request, start } from './support/command.ts'
 import { GatedServer, Lab } from './support/lab.ts'
 import { threads } from '../support/proc.ts'
 import { fail, Tracer } from '../support/strace.ts'
-import { temporaryDirectory } from '../support/temporary.ts'
 import { needing } from './support/tools.ts'
 import { until } from '../support/wait.ts'
 
@@ -172,23 +172,36 @@ needing('strace')('each of 3,000 requests that nobody serves is answered in time
   t.true(slowest < PATIENCE)
 })
 
-test('what has come back while the process was held up is answered', async (t) => {
-  using directory = await temporaryDirectory()
-  const code = join(directory.path, 'first.cjs')
-  // The requests have been read and begun. Held up until after their time.
-  writeFileSync(
-    code,
-    `process.stdin.once('readable', () => setImmediate(setImmediate, Atomics.wait, new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3600))`,
-  )
-  const requests = Array.from({ length: 300 }, (_, index) => send(index + 2))
-  const input = [INIT, request('tcp_echo_start', 1, { port: 0 }), ...requests, ''].join('\n')
-  const { stdout } = await run([], input, ['env', `NODE_OPTIONS=--require=${code}`])
-  const echoed = bodies(stdout).slice(2)
-  t.is(echoed.length, requests.length)
-  t.deepEqual(
-    echoed.filter(({ type }) => type !== 'tcp_echo_send_ok'),
-    [],
-  )
+/** A server whose send is over as soon as a message comes from elsewhere. */
+class ToldServer extends EchoServer {
+  readonly #told = new MessageChannel()
+  #isUnderWay = false
+
+  override send(data: string): Promise<Echo<string>>
+  override send(data: Uint8Array): Promise<Echo<Buffer>>
+  override async send(data: string | Uint8Array): Promise<Echo<string | Buffer>> {
+    this.#isUnderWay = true
+    await once(this.#told.port2, 'message')
+    this.#told.port1.close()
+    return { echoed: data as string, bytes: data.length }
+  }
+
+  /** Lets the message come while the process is held up for so many milliseconds: timers run before it is heard. */
+  async tellAndHoldUp(time: number): Promise<void> {
+    await until('the send is under way', () => this.#isUnderWay)
+    await turn()
+    this.#told.port1.postMessage('over')
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, time)
+  }
+}
+
+// Serial, for it holds up the others, too.
+test.serial('what has come back while the process was held up is answered', async (t) => {
+  const lab = await Lab.started(t, () => new ToldServer())
+  lab.write([send(2)])
+  await lab.server.tellAndHoldUp(3600)
+  t.like((await lab.answered(3)).at(-1), { type: 'tcp_echo_send_ok', echoed: 'data 2' })
+  await lab.close()
 })
 
 test('no timer is left of a request that was answered', async (t) => {
