@@ -115,7 +115,8 @@ impl Connections {
 
     /// A connection that has shown that it lasts, and is to be handed over.
     pub fn lasting(&mut self, slot: usize) -> Option<&mut Connection> {
-        self.table.get_mut(slot).filter(|connection| connection.stay == Stay::Lasting)
+        // The other thread has counted those that are cut by now.
+        self.table.get_mut(slot).filter(|connection| connection.stay == Stay::Lasting && connection.cut.is_none())
     }
 
     /// Cuts the connection with this id, if it is still in this slot. Like all that may come many at a time, with a sweep.

@@ -142,7 +142,8 @@ impl Lingering {
     }
 }
 
-/// Whether the peer has acknowledged everything. Of a socket that cannot be asked nothing is on its way any more.
+/// Whether the peer has acknowledged everything, or never will: it is gone. Of a socket that cannot be asked nothing is on its way
+/// any more.
 fn has_everything(socket: &OwnedFd) -> bool {
-    syscalls::unacknowledged(socket).unwrap_or(0) == 0
+    syscalls::unacknowledged(socket).unwrap_or(0) == 0 || syscalls::is_over(socket)
 }

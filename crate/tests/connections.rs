@@ -3,20 +3,20 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddrV4};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use echo_node::connection::{Connection, Cut};
+use echo_node::connection::{Connection, Cut, Stay};
 use echo_node::connections::Connections;
 use echo_node::context::Context;
 use echo_node::faults::Faults;
 use echo_node::poller::Source;
 use echo_node::shared::Shared;
-use support::DEFAULTS;
+use support::{DEFAULTS, wait_until};
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(16);
 const TICK: Duration = Duration::from_secs(1);
@@ -219,6 +219,45 @@ fn a_stop_waits_until_a_client_that_has_ended_has_everything() {
         scene.turn(LOOK);
         assert_eq!((answer.as_str(), scene.open()), ("hello", 0));
     }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_client_that_has_ended_and_is_gone() {
+    let mut scene = Scene::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut ours, _) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    while ours.write(&[7; 4096]).is_ok() {}
+    client.shutdown(Shutdown::Write).unwrap();
+    scene.context.shared.open.fetch_add(1, Relaxed);
+    scene.connections.lingering.linger(&scene.context, OwnedFd::from(ours));
+    while scene.serve_events() == 0 {}
+    scene.turn(LOOK);
+    assert_eq!(scene.open(), 1);
+    // With unread bytes that is a reset.
+    drop(client);
+    wait_until("it is closed", || {
+        scene.turn(LOOK);
+        scene.open() == 0
+    });
+}
+
+#[test]
+fn what_is_to_be_cut_is_not_handed_over() {
+    let mut scene = Scene::new();
+    let (ours, mut peer) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let mut connection = Connection::new(OwnedFd::from(ours), false, None);
+    connection.stay = Stay::New;
+    scene.connections.adopt(&mut scene.context, connection);
+    for is_lasting in [false, true] {
+        peer.write_all(b"hello").unwrap();
+        assert_eq!(scene.serve_events(), 1);
+        assert_eq!(scene.connections.lasting(0).is_some(), is_lasting);
+    }
+    assert_eq!(scene.connections.cut_all(&scene.context, Cut::Close), 1);
+    assert!(scene.connections.lasting(0).is_none());
 }
 
 #[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]

@@ -13,6 +13,9 @@ use libc::{c_int, c_void, kevent64_s, sockaddr_in, socklen_t, timespec};
 use super::{check, getsockopt, length_of, owned, retry, setsockopt, with_address};
 use crate::error::{Error, Result};
 
+/// The state of a connection that is over: `netinet/tcp_fsm.h`.
+const TCPS_CLOSED: u8 = 0;
+
 /// A TCP socket over IPv4: socket(2). Writing to a connection that is gone makes no signal: on Darwin SIGPIPE goes to the
 /// process, and blocking it on a thread does not help. What a listener accepts inherits that, and that it does not block
 /// (`sonewconn` and `accept` of XNU).
@@ -120,6 +123,12 @@ fn why_gone(socket: impl AsFd) -> Error {
 /// How many bytes the peer has not acknowledged yet: `SO_NWRITE`, which the header sys/socket.h describes.
 pub fn unacknowledged(socket: impl AsFd) -> Result<u32> {
     getsockopt::<c_int>(socket, libc::SOL_SOCKET, libc::SO_NWRITE).map(c_int::cast_unsigned)
+}
+
+/// Whether a TCP connection is over, so that nothing is on its way any more. `SO_NWRITE` does not say so (`tcp_close` leaves the buffer as it
+/// was), nor may `SO_ERROR`: `TCP_CONNECTION_INFO`, whose first byte is the state; it fails where there is no connection at all.
+pub fn is_over(socket: impl AsFd) -> bool {
+    getsockopt::<u8>(socket, libc::IPPROTO_TCP, libc::TCP_CONNECTION_INFO).map_or(true, |state| state == TCPS_CLOSED)
 }
 
 /// A connection is to be asked soon what its peer has acknowledged: later nobody can tell when that was.

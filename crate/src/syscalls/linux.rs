@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// Of linux/sockios.h; libc does not have it for glibc.
 const SIOCOUTQNSD: libc::Ioctl = 0x894b;
 
+/// The state of a connection that is over: libc lacks it, see `tcp_states.h` of the kernel.
+const TCP_CLOSE: u8 = 7;
+
 /// A TCP socket over IPv4: socket(2).
 pub fn socket() -> Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -78,6 +81,12 @@ pub fn write(fd: impl AsFd, data: &[u8]) -> Result<usize> {
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: the kernel reads at most `data.len()` bytes from `data`, which outlives the call.
     retry("write", || unsafe { libc::write(fd, data.as_ptr().cast::<c_void>(), data.len()) })
+}
+
+/// Whether a TCP connection is over, so that nothing is on its way any more. `SIOCOUTQ` does not say so: `TCP_INFO` of tcp(7), whose
+/// first byte is the state.
+pub fn is_over(socket: impl AsFd) -> bool {
+    getsockopt::<u8>(socket, libc::IPPROTO_TCP, libc::TCP_INFO).is_ok_and(|state| state == TCP_CLOSE)
 }
 
 /// A connection may be asked at any time how long ago its peer acknowledged something.
