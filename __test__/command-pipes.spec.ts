@@ -7,6 +7,7 @@ import { join } from 'node:path'
 
 import test, { type ExecutionContext } from 'ava'
 
+import { mortal } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { freePort, isFree } from '../support/ports.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
@@ -45,7 +46,7 @@ function taken(pipe: number): number {
 
 /** Starts Node.js with this pipe as its output. */
 function onPipe(t: ExecutionContext, pipe: number, args: string[]) {
-  const child = spawn(process.execPath, args, { stdio: ['pipe', pipe, 'inherit'] })
+  const child = spawn(...mortal([process.execPath, ...args]), { stdio: ['pipe', pipe, 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   return child
 }
