@@ -61,7 +61,7 @@ const EVENTS_PER_LOOK = 32
 const LONGEST_INTERVAL = 0x7fff_ffff
 
 /**
- * A TCP echo server (RFC 862) on a thread of its own: it goes on echoing while JavaScript is busy.
+ * A TCP echo server (RFC 862) on threads of its own: it goes on echoing while JavaScript is busy.
  *
  * A listening server keeps the process alive (see {@link EchoServer.unref}), and is never garbage-collected. When it has
  * ended it emits `'close'`: with an error of code `ERR_SERVER_FAILED` if it was an internal error that ended it.

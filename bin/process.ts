@@ -46,7 +46,7 @@ function openOutput(stream: StandardStream): Writable {
   return ours
 }
 
-/** Another Node.js program that ends lets a pipe block again that it had from one that is not libuv's. */
+/** Lets a stream not block at each write: a Node.js program that has the same pipe lets it block again when it ends. */
 function keepFromBlocking(stream: Writable): Writable {
   const writeOn = stream.write.bind(stream) as (...args: unknown[]) => boolean
   shared.push(stream)
@@ -58,7 +58,7 @@ function keepFromBlocking(stream: Writable): Writable {
   })
 }
 
-/** Lets block again what did so when the process began, for the program that has it next. Node.js does it only at an exit of its own. */
+/** Lets the shared streams block again, for the program that has them next. Node.js does so only at an exit of its own. */
 function letBlock(): void {
   for (const stream of shared) handleOf(stream)?.setBlocking(true)
 }
