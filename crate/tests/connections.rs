@@ -16,7 +16,7 @@ use echo_node::context::Context;
 use echo_node::faults::Faults;
 use echo_node::poller::Source;
 use echo_node::shared::Shared;
-use support::{DEFAULTS, wait_until};
+use support::{DEFAULTS, NO_FAULTS, wait_until};
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(16);
 const TICK: Duration = Duration::from_secs(1);
@@ -263,9 +263,8 @@ fn what_is_to_be_cut_is_not_handed_over() {
 #[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]
 #[test]
 fn a_client_that_does_not_read_is_idle_whatever_room_there_is() {
-    let chunks = Faults { delay: (Duration::ZERO, Duration::ZERO), rate: 0, chunk: 7, fate: None, share: 1.0, seed: 1 };
     let mut scene = Scene::new();
-    scene.faults = Some(chunks);
+    scene.faults = Some(Faults { chunk: 7, ..NO_FAULTS });
     let mut peer = scene.connect();
     peer.write_all(&[7; 1000]).unwrap();
     while scene.serve_events() > 0 {}

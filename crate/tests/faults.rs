@@ -11,11 +11,9 @@ use std::time::{Duration, Instant};
 use echo_node::faults::{Dealer, Fate, Faults};
 use echo_node::shared::Config;
 use socket2::SockRef;
-use support::{DEFAULTS, Running, echo, noise, start, write_and_end};
+use support::{DEFAULTS, NO_FAULTS, Running, echo, noise, start, write_and_end};
 
 const AMPLE: Duration = Duration::from_secs(60);
-const NONE: Faults =
-    Faults { delay: (Duration::ZERO, Duration::ZERO), rate: 0, chunk: 0, fate: None, share: 1.0, seed: 1 };
 
 fn dealer(faults: Faults) -> Dealer {
     let dealer = Dealer::default();
@@ -34,11 +32,11 @@ fn servers(faults: Faults, config: Config) -> [Running; 2] {
 }
 
 fn after(bytes: u64, fate: Fate) -> Faults {
-    Faults { fate: Some((bytes, fate)), ..NONE }
+    Faults { fate: Some((bytes, fate)), ..NO_FAULTS }
 }
 
 fn delayed(time: u64) -> Faults {
-    Faults { delay: (milliseconds(time), milliseconds(time)), ..NONE }
+    Faults { delay: (milliseconds(time), milliseconds(time)), ..NO_FAULTS }
 }
 
 /// Reads all there is, and the error that ends it.
@@ -80,7 +78,7 @@ fn a_delay_is_never_too_short() {
 fn delays_of_a_range_follow_from_the_seed() {
     let now = Instant::now();
     let delays = |seed| {
-        let dealer = dealer(Faults { delay: (milliseconds(10), milliseconds(500)), seed, ..NONE });
+        let dealer = dealer(Faults { delay: (milliseconds(10), milliseconds(500)), seed, ..NO_FAULTS });
         let mut faults = [dealer.deal().unwrap(), dealer.deal().unwrap()];
         (0..20).map(|index| faults[index % 2].hold(now).unwrap() - now).collect::<Vec<_>>()
     };
@@ -94,7 +92,7 @@ fn delays_of_a_range_follow_from_the_seed() {
 #[test]
 fn a_rate_is_kept_by_a_given_clock() {
     for (rate, chunk) in [(1, 0), (150, 0), (1_000_000, 0), (1_000_000, 100), (1000, 4000), (50_000, 20_000)] {
-        let mut fault = dealer(Faults { rate, chunk, ..NONE }).deal().unwrap();
+        let mut fault = dealer(Faults { rate, chunk, ..NO_FAULTS }).deal().unwrap();
         let begin = Instant::now();
         let (mut now, mut written) = (begin, 0);
         while now < begin + Duration::from_secs(20) {
@@ -115,7 +113,7 @@ fn a_rate_is_kept_by_a_given_clock() {
 #[test]
 fn a_rate_is_never_exceeded() {
     const RATE: u64 = 1_000_000;
-    for running in servers(Faults { rate: RATE, ..NONE }, DEFAULTS) {
+    for running in servers(Faults { rate: RATE, ..NO_FAULTS }, DEFAULTS) {
         let mut client = running.connect();
         let data = noise(400_000);
         let begin = Instant::now();
@@ -295,7 +293,7 @@ fn the_share_is_exact_and_begins_with_the_first() {
 
 #[test]
 fn faults_hold_for_connections_accepted_from_then_on_and_count_only_those() {
-    for running in servers(NONE, Config { max_connections: 1, ..DEFAULTS }) {
+    for running in servers(NO_FAULTS, Config { max_connections: 1, ..DEFAULTS }) {
         let before = running.connect();
         echo(&before, b"before");
         running.server.set_faults(Some(Faults { share: 0.5, ..after(0, Fate::End) }));
@@ -326,7 +324,7 @@ fn faults_hold_for_connections_accepted_from_then_on_and_count_only_those() {
 fn a_client_that_resets_is_gone_at_once_whatever_its_connection_waits_for() {
     let soon = (milliseconds(20), milliseconds(20));
     let hour = delayed(3_600_000);
-    let slow = Faults { rate: 1, ..NONE };
+    let slow = Faults { rate: 1, ..NO_FAULTS };
     let fates = [(1, Fate::End), (1, Fate::Reset), (200_000, Fate::End), (200_000, Fate::Reset), (0, Fate::Stall)];
     let fates = fates.map(|(count, fate)| Faults { delay: soon, ..after(count, fate) });
     for faults in [hour, slow].into_iter().chain(fates) {
@@ -344,7 +342,7 @@ fn a_client_that_resets_is_gone_at_once_whatever_its_connection_waits_for() {
 
 #[test]
 fn a_rate_holds_nothing_when_all_is_written() {
-    let faults = Faults { rate: 1, ..NONE };
+    let faults = Faults { rate: 1, ..NO_FAULTS };
     for running in servers(faults, Config { idle_timeout: milliseconds(300), ..DEFAULTS }) {
         let idle = running.connect();
         echo(&idle, &[7]);
@@ -363,15 +361,15 @@ fn a_rate_holds_nothing_when_all_is_written() {
 
 #[test]
 fn faults_that_do_nothing_are_none() {
-    assert!(dealer(NONE).deal().is_none());
+    assert!(dealer(NO_FAULTS).deal().is_none());
 }
 
 /// One of each kind, with what of 100 bytes comes back and whether a reset follows.
 fn each_kind() -> [(Faults, usize, bool); 6] {
     [
         (delayed(30), 100, false),
-        (Faults { rate: 10_000, ..NONE }, 100, false),
-        (Faults { chunk: 7, ..NONE }, 100, false),
+        (Faults { rate: 10_000, ..NO_FAULTS }, 100, false),
+        (Faults { chunk: 7, ..NO_FAULTS }, 100, false),
         (after(50, Fate::Reset), 50, true),
         (after(50, Fate::End), 50, false),
         (after(50, Fate::Stall), 50, false),

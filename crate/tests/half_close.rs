@@ -14,10 +14,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use echo_node::connection::Cut;
-use echo_node::faults::{Fate, Faults};
+use echo_node::faults::Faults;
 use echo_node::shared::Config;
 use socket2::SockRef;
-use support::{DEFAULTS, Running, echo, noise, start};
+use support::{DEFAULTS, NO_FAULTS, Running, echo, noise, start};
 
 const AMPLE: Duration = Duration::from_secs(60);
 
@@ -45,14 +45,7 @@ fn read(mut stream: &TcpStream) -> Vec<u8> {
 
 #[test]
 fn it_stays_until_everything_is_sent() {
-    let late = Faults {
-        delay: (Duration::from_millis(1), Duration::from_millis(1)),
-        rate: 0,
-        chunk: 0,
-        fate: None::<(u64, Fate)>,
-        share: 1.0,
-        seed: 1,
-    };
+    let late = Faults { delay: (Duration::from_millis(1), Duration::from_millis(1)), ..NO_FAULTS };
     for faults in [None, Some(late)] {
         let running = start(&Config { threads: 2.try_into().unwrap(), ..DEFAULTS });
         running.server.set_faults(faults);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use echo_node::faults::Faults;
 use echo_node::server::Report;
 use echo_node::shared::Config;
-use support::{DEFAULTS, echo, noise, start, start_stalling, wait_until, write_until_blocked};
+use support::{DEFAULTS, NO_FAULTS, echo, noise, start, start_stalling, wait_until, write_until_blocked};
 
 const AMPLE: Duration = Duration::from_secs(60);
 
@@ -215,8 +215,7 @@ fn a_stall_is_hardly_any_idleness_for_a_client_that_has_just_read() {
 
 #[test]
 fn large_sends_are_not_idle_however_short_the_time() {
-    let chunks =
-        Faults { delay: (Duration::ZERO, Duration::ZERO), rate: 0, chunk: 1 << 20, fate: None, share: 1.0, seed: 1 };
+    let chunks = Faults { chunk: 1 << 20, ..NO_FAULTS };
     for threads in [1, 4] {
         for faults in [None, Some(chunks)] {
             large_sends_are_not_idle(threads.try_into().unwrap(), faults);

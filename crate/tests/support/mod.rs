@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use echo_node::faults::Faults;
 use echo_node::server::{Report, Server};
 use echo_node::shared::{Config, Stats};
 
@@ -28,6 +29,10 @@ pub const DEFAULTS: Config = Config {
     observed: false,
     faults: None,
 };
+
+/// Connections behave.
+pub const NO_FAULTS: Faults =
+    Faults { delay: (Duration::ZERO, Duration::ZERO), rate: 0, chunk: 0, fate: None, share: 1.0, seed: 1 };
 
 /// A server and what it says.
 pub struct Running {
