@@ -1,7 +1,10 @@
 //! Waits for descriptors to become ready, level-triggered. Each system has a way of its own, in a module with the same surface.
 
-#[cfg_attr(target_os = "linux", path = "poller/epoll.rs")]
-#[cfg_attr(target_os = "macos", path = "poller/kqueue.rs")]
+#[cfg(target_os = "linux")]
+#[path = "poller/epoll.rs"]
+mod system;
+#[cfg(target_os = "macos")]
+#[path = "poller/kqueue.rs"]
 mod system;
 
 pub use system::{Poller, Waker};

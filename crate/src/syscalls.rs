@@ -16,8 +16,11 @@ use libc::{c_int, c_void, sockaddr, sockaddr_in, socklen_t};
 
 use crate::error::{Error, Result};
 
-#[cfg_attr(target_os = "linux", path = "syscalls/linux.rs")]
-#[cfg_attr(target_os = "macos", path = "syscalls/darwin.rs")]
+#[cfg(target_os = "linux")]
+#[path = "syscalls/linux.rs"]
+mod system;
+#[cfg(target_os = "macos")]
+#[path = "syscalls/darwin.rs"]
 mod system;
 
 pub use system::*;

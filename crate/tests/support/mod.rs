@@ -2,12 +2,14 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
-use std::io::{Read, Write};
+use std::cell::RefCell;
+use std::env;
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpStream};
 use std::num::NonZeroUsize;
-use std::process::{self, Command};
+use std::process;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,8 +18,7 @@ use echo_node::server::{Report, Server};
 use echo_node::shared::{Config, Stats};
 
 /// How long a condition may take to come true. It takes milliseconds; this is for a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
-
+pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Any free port of 127.0.0.1, no limits, one thread.
 pub const DEFAULTS: Config = Config {
     address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
@@ -34,6 +35,27 @@ pub const DEFAULTS: Config = Config {
 pub const NO_FAULTS: Faults =
     Faults { delay: (Duration::ZERO, Duration::ZERO), rate: 0, chunk: 0, fate: None, share: 1.0, seed: 1 };
 
+thread_local! {
+    /// Kept for as long as the test runs.
+    static RUNS: RefCell<Option<Sender<()>>> = const { RefCell::new(None) };
+}
+
+/// Fails the program if the test that calls this takes longer than a minute from here, or so many seconds as the environment
+/// variable `TEST_SECONDS` says. It takes a few: one that takes longer is blocked in a call without a time-out, or in a loop.
+pub fn bound() {
+    let seconds = env::var("TEST_SECONDS").map_or(60, |seconds| seconds.parse().unwrap());
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    let (runs, is_over) = channel();
+    thread::spawn(move || {
+        if is_over.recv_timeout(Duration::from_secs(seconds)) == Err(RecvTimeoutError::Timeout) {
+            // Not by `eprintln`, which the harness would keep for the end.
+            let _ = writeln!(io::stderr(), "{name} is not over after {seconds} s");
+            process::exit(101);
+        }
+    });
+    RUNS.set(Some(runs));
+}
+
 /// A server and what it says.
 pub struct Running {
     pub server: Server,
@@ -41,6 +63,7 @@ pub struct Running {
 }
 
 pub fn start(config: &Config) -> Running {
+    bound();
     let (sender, events) = channel();
     let server = Server::start(config, move |report| drop(sender.send(report))).expect("the server starts");
     Running { server, events }
@@ -48,6 +71,7 @@ pub fn start(config: &Config) -> Running {
 
 /// A server whose I/O thread blocks in its first event until it is told to go on.
 pub fn start_stalling(config: &Config) -> (Running, Sender<()>) {
+    bound();
     let (sender, events) = channel();
     let (go_on, stall) = channel();
     let stall = Mutex::new(stall);
@@ -70,6 +94,7 @@ impl Running {
         let stream = TcpStream::connect(self.server.address.to_string()).expect("the server listens");
         // Fails on macOS if the server has reset it by now.
         let _ = stream.set_read_timeout(Some(PATIENCE));
+        let _ = stream.set_write_timeout(Some(PATIENCE));
         stream
     }
 
@@ -113,14 +138,15 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Bytes without a pattern that a mistake could repeat: a linear congruential generator.
+/// Bytes without a pattern that a mistake could repeat: a linear congruential generator (the multiplier of Knuth's MMIX).
 pub fn noise(length: usize) -> Vec<u8> {
-    let mut state = 1_u32;
-    let next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_be_bytes()[0]
-    };
-    std::iter::repeat_with(next).take(length).collect()
+    let mut state = 1_u64;
+    let mut data = vec![0; length];
+    for piece in data.chunks_mut(4) {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        piece.copy_from_slice(&state.to_be_bytes()[..piece.len()]);
+    }
+    data
 }
 
 /// Writes one message and reads it back.
@@ -159,10 +185,4 @@ pub fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
-}
-
-/// Lets this process open so many descriptors.
-pub fn limit_descriptors(count: usize) {
-    let (pid, limit) = (process::id().to_string(), format!("--nofile={count}:"));
-    assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
 }

@@ -1,7 +1,5 @@
 //! The client's side: what a send returns came off the wire, and every send is settled once.
 
-mod support;
-
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -9,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{DEFAULTS, PATIENCE, Running, noise, start, start_stalling};
 use echo_node::context::Context;
 use echo_node::error::{Error, Result};
 use echo_node::listener::listen;
@@ -17,15 +16,12 @@ use echo_node::sends::{Outgoing, Sends, Settled};
 use echo_node::server::Report;
 use echo_node::shared::Config;
 use echo_node::shared::Shared;
-use support::{DEFAULTS, Running, noise, start, start_stalling};
-
-const AMPLE: Duration = Duration::from_secs(60);
 
 /// Waits until so many sends are settled, each once.
 fn results(running: &Running, count: usize) -> HashMap<u64, Result<Vec<u8>>> {
     let mut results = HashMap::new();
     while results.len() < count {
-        match running.events.recv_timeout(AMPLE).unwrap() {
+        match running.events.recv_timeout(PATIENCE).unwrap() {
             Report::Settled(settled) => {
                 for Settled { id, result, .. } in settled {
                     assert!(results.insert(id, result).is_none(), "send {id} was settled twice");
@@ -44,7 +40,7 @@ fn each_gets_its_own_answer_and_stats_are_exact() {
     let count = 300;
     let payload = |id: u64| if id == 7 { noise(20 << 20) } else { noise(usize::try_from(id).unwrap()) };
     for id in 0..count {
-        assert!(running.server.send(id, payload(id), AMPLE));
+        assert!(running.server.send(id, payload(id), PATIENCE));
     }
     for (id, result) in results(&running, 300) {
         assert!(result.unwrap() == payload(id), "send {id} has the wrong answer");
@@ -94,13 +90,13 @@ fn sends_that_are_cut_off_name_the_call_each_waited_in() {
     // All are posted before the first begins: none is over when the stop comes.
     running.stall();
     for id in 0..300 {
-        assert!(running.server.send(id, vec![0; 16 << 20], AMPLE));
+        assert!(running.server.send(id, vec![0; 16 << 20], PATIENCE));
     }
     // Time for the handshakes, on macOS.
     running.server.stop(Duration::from_millis(20));
     drop(go_on);
     let (mut settled, mut calls) = (0, std::collections::BTreeSet::new());
-    while let Report::Settled(sends) = running.events.recv_timeout(AMPLE).unwrap() {
+    while let Report::Settled(sends) = running.events.recv_timeout(PATIENCE).unwrap() {
         settled += sends.len();
         for error in sends.iter().filter_map(|send| send.result.as_ref().err()) {
             assert_eq!(error.errno, libc::ECANCELED);
@@ -127,7 +123,7 @@ fn a_send_that_found_the_backlog_full_does_not_wait_for_the_kernel() {
     let waiting = [(); 2].map(|()| TcpStream::connect(to).unwrap());
     let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
     let mut sends = Sends::new(true);
-    sends.push(&context.clock, Outgoing::new(1, to, vec![1], AMPLE, Duration::ZERO));
+    sends.push(&context.clock, Outgoing::new(1, to, vec![1], PATIENCE, Duration::ZERO));
     assert!(sends.start_next(&mut context));
     sends.look_at_unaccepted(&context);
     let listener = TcpListener::from(listener);
@@ -152,13 +148,13 @@ fn a_send_that_found_the_backlog_full_does_not_wait_for_the_kernel() {
 fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
     let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
     let mut sends = Sends::new(true);
-    sends.push(&context.clock, Outgoing::new(1, to, data.into(), AMPLE, Duration::ZERO));
+    sends.push(&context.clock, Outgoing::new(1, to, data.into(), PATIENCE, Duration::ZERO));
     sends.start_next(&mut context);
     loop {
         if let Some(settled) = sends.settled.pop() {
             return settled;
         }
-        for index in 0..context.poller.wait(Some(AMPLE)).unwrap() {
+        for index in 0..context.poller.wait(Some(PATIENCE)).unwrap() {
             let Source::Exchange(slot) = context.poller.source(index) else { panic!("there is only a send") };
             sends.advance(&mut context, slot);
         }
@@ -189,19 +185,19 @@ fn an_id_that_is_used_twice_does_no_more_than_lose_a_send() {
     let running = start(&DEFAULTS);
     let deadline = Duration::from_millis(1);
     assert!(running.server.send(1, b"lost".into(), deadline));
-    assert!(running.server.send(1, b"sent".into(), AMPLE));
+    assert!(running.server.send(1, b"sent".into(), PATIENCE));
     // Its deadline has to pass: the server must not stumble over it.
     thread::sleep(deadline * 100);
-    assert!(running.server.send(2, b"and then".into(), AMPLE));
+    assert!(running.server.send(2, b"and then".into(), PATIENCE));
     let is_over = |event| matches!(event, Report::Settled(sends) if sends.iter().any(|send| send.id == 2));
-    while !is_over(running.events.recv_timeout(AMPLE).unwrap()) {}
+    while !is_over(running.events.recv_timeout(PATIENCE).unwrap()) {}
 }
 
 #[test]
 fn a_cancelled_send_is_settled_and_its_connection_reset() {
     let running = start(&DEFAULTS);
     for id in 0..100 {
-        assert!(running.server.send(id, noise(1 << 20), AMPLE));
+        assert!(running.server.send(id, noise(1 << 20), PATIENCE));
     }
     for id in (0..100).rev() {
         running.server.cancel(id);

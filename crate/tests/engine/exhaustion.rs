@@ -2,8 +2,6 @@
 //!
 //! The server is the example `serve`, in a process of its own with few descriptors.
 
-mod support;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -11,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{echo, wait_until};
+use crate::support::{PATIENCE, bound, echo, wait_until};
 
 /// What the process may have open, the server's own descriptors included.
 const DESCRIPTORS: usize = 64;
@@ -29,7 +27,7 @@ fn clients_wait_until_descriptors_come_free() {
 
     // Each that leaves makes room for the next in the backlog.
     for client in clients {
-        client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
         echo(&client, b"at last");
     }
     drop(process.stdin.take());
@@ -82,6 +80,7 @@ fn assert_sleeps(process: &Child) {
 
 /// The example `serve`, with these arguments and few descriptors.
 fn serve(arguments: &[&str]) -> (Child, String) {
+    bound();
     let mut process = Command::new("prlimit")
         .arg(format!("--nofile={DESCRIPTORS}"))
         .arg(example("serve"))

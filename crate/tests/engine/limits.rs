@@ -1,19 +1,17 @@
 //! The limits of a server, at their edges.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{
+    DEFAULTS, NO_FAULTS, PATIENCE, echo, noise, start, start_stalling, wait_until, write_until_blocked,
+};
 use echo_node::faults::Faults;
 use echo_node::server::Report;
 use echo_node::shared::Config;
-use support::{DEFAULTS, NO_FAULTS, echo, noise, start, start_stalling, wait_until, write_until_blocked};
-
-const AMPLE: Duration = Duration::from_secs(60);
 
 #[test]
 fn connections_over_the_limit_read_an_end_and_are_counted() {
@@ -107,8 +105,10 @@ fn a_send_that_is_turned_away_comes_back_empty_whatever_its_size() {
     let first = running.connect();
     echo(&first, b"in");
     for (id, length) in [(1, 0), (2, 100), (3, 4_000_000), (4, 50_000_000)] {
-        assert!(running.server.send(id, noise(length), AMPLE));
-        let Ok(Report::Settled(settled)) = running.events.recv_timeout(AMPLE) else { panic!("a send is not settled") };
+        assert!(running.server.send(id, noise(length), PATIENCE));
+        let Ok(Report::Settled(settled)) = running.events.recv_timeout(PATIENCE) else {
+            panic!("a send is not settled")
+        };
         assert_eq!(settled[0].result, Ok(Vec::new()), "{length} bytes");
     }
 }
@@ -225,12 +225,13 @@ fn large_sends_are_not_idle_however_short_the_time() {
 
 fn large_sends_are_not_idle(threads: NonZeroUsize, faults: Option<Faults>) {
     let running = start(&Config { idle_timeout: Duration::from_millis(2), threads, faults, ..DEFAULTS });
+    let data = noise(4 << 20);
     for id in 0..64 {
-        assert!(running.server.send(id, noise(4 << 20), AMPLE));
+        assert!(running.server.send(id, data.clone(), PATIENCE));
     }
     let mut settled = 0;
     while settled < 64 {
-        let Ok(Report::Settled(sends)) = running.events.recv_timeout(AMPLE) else { panic!("a send is not settled") };
+        let Ok(Report::Settled(sends)) = running.events.recv_timeout(PATIENCE) else { panic!("a send is not settled") };
         for send in &sends {
             assert_eq!(send.result.as_ref().map(Vec::len), Ok(4 << 20), "send {}", send.id);
         }

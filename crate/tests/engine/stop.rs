@@ -1,7 +1,5 @@
 //! A stop loses nothing of what has been begun, and ends in time.
 
-mod support;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -9,11 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{DEFAULTS, PATIENCE, echo, noise, start, wait_until, write_until_blocked};
 use echo_node::server::Report;
 use echo_node::shared::Config;
-use support::{DEFAULTS, echo, noise, start, wait_until, write_until_blocked};
-
-const AMPLE: Duration = Duration::from_secs(60);
 
 #[test]
 fn idle_connections_end_at_once() {
@@ -22,7 +18,7 @@ fn idle_connections_end_at_once() {
     for stream in &streams {
         echo(stream, b"hello");
     }
-    running.server.stop(AMPLE);
+    running.server.stop(PATIENCE);
     assert_eq!(running.wait_for_end(), None);
     for stream in &mut streams {
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
@@ -42,9 +38,9 @@ fn it_ends_as_soon_as_the_last_echo_is_acknowledged() {
             echo(stream, b"the last");
         }
         let start = Instant::now();
-        running.server.stop(AMPLE);
+        running.server.stop(PATIENCE);
         assert_eq!(running.wait_for_end(), None);
-        assert!(start.elapsed() < AMPLE / 10, "it took {:?}", start.elapsed());
+        assert!(start.elapsed() < PATIENCE / 10, "it took {:?}", start.elapsed());
     }
 }
 
@@ -69,7 +65,7 @@ fn check_what_has_arrived_is_echoed(threads: usize) {
     // It fails when the server has ended, and is to.
     let writing = thread::spawn(move || drop(writer.write_all(&data)));
     running.wait_for("echoes wait to be read", |stats| stats.total_bytes > 1 << 18);
-    running.server.stop(AMPLE);
+    running.server.stop(PATIENCE);
 
     let mut answer = Vec::new();
     let ended = stream.read_to_end(&mut answer);
@@ -92,7 +88,7 @@ fn clients_in_the_backlog_are_served() {
             stream
         })
         .collect();
-    running.server.stop(AMPLE);
+    running.server.stop(PATIENCE);
     for mut client in clients {
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
@@ -106,11 +102,11 @@ fn sends_in_flight_and_in_the_queue_are_finished() {
     let running = start(&Config { threads: 2.try_into().unwrap(), ..DEFAULTS });
     let count = 500;
     for id in 0..count {
-        assert!(running.server.send(id, noise(20_000), AMPLE));
+        assert!(running.server.send(id, noise(20_000), PATIENCE));
     }
-    running.server.stop(AMPLE);
+    running.server.stop(PATIENCE);
     let mut finished = 0;
-    while let Report::Settled(settled) = running.events.recv_timeout(AMPLE).unwrap() {
+    while let Report::Settled(settled) = running.events.recv_timeout(PATIENCE).unwrap() {
         finished += settled.iter().filter(|one| one.result.as_ref().is_ok_and(|data| data.len() == 20_000)).count();
     }
     assert_eq!(finished as u64, count);
@@ -128,7 +124,7 @@ fn what_is_not_over_at_the_deadline_is_cut_off() {
     assert_eq!(running.wait_for_end(), None);
     assert!(start.elapsed() >= timeout, "cut off after {:?}", start.elapsed());
     assert_eq!(running.stats().active_connections, 0);
-    assert!(!running.server.send(1, Vec::new(), AMPLE), "a server that has ended takes a send");
+    assert!(!running.server.send(1, Vec::new(), PATIENCE), "a server that has ended takes a send");
 }
 
 #[test]
@@ -142,7 +138,7 @@ fn clients_that_come_without_end_do_not_hold_it_up() {
         .map(|_| {
             let (address, is_over, start) = (address.clone(), Arc::clone(&is_over), Instant::now());
             thread::spawn(move || {
-                while !is_over.load(Relaxed) && start.elapsed() < AMPLE {
+                while !is_over.load(Relaxed) && start.elapsed() < PATIENCE {
                     drop(TcpStream::connect(&address));
                 }
             })
@@ -152,7 +148,7 @@ fn clients_that_come_without_end_do_not_hold_it_up() {
     let start = Instant::now();
     running.server.stop(Duration::from_millis(100));
     assert_eq!(running.wait_for_end(), None);
-    assert!(start.elapsed() < AMPLE / 2, "it took {:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE / 2, "it took {:?}", start.elapsed());
     is_over.store(true, Relaxed);
     for flood in floods {
         flood.join().unwrap();
@@ -164,7 +160,7 @@ fn a_second_stop_can_shorten_the_first() {
     let running = start(&DEFAULTS);
     let silent = running.connect();
     write_until_blocked(&silent, usize::MAX);
-    running.server.stop(AMPLE);
+    running.server.stop(PATIENCE);
     running.server.stop(Duration::ZERO);
     assert_eq!(running.wait_for_end(), None);
 }
@@ -186,7 +182,7 @@ fn a_discarding_connection_ends_with_its_client() {
     let running = start(&DEFAULTS);
     let mut stream = running.connect();
     write_until_blocked(&stream, usize::MAX);
-    running.server.stop(AMPLE);
+    running.server.stop(PATIENCE);
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
         Ok(_) => assert_eq!(answer.len() as u64, running.stats().total_bytes),
@@ -208,9 +204,9 @@ fn clients_over_the_limit_do_not_hold_it_up() {
             let second = running.connect();
             drop(first);
             let start = Instant::now();
-            running.server.stop(AMPLE);
+            running.server.stop(PATIENCE);
             assert_eq!(running.wait_for_end(), None);
-            assert!(start.elapsed() < AMPLE / 10, "it took {:?}", start.elapsed());
+            assert!(start.elapsed() < PATIENCE / 10, "it took {:?}", start.elapsed());
             drop(second);
         }
     }
@@ -222,7 +218,7 @@ fn all_in_the_backlog_read_an_end_however_many_are_over_the_limit() {
     let first = running.connect();
     echo(&first, b"in");
     let others: Vec<_> = (0..400).map(|_| running.connect()).collect();
-    running.server.stop(AMPLE);
+    running.server.stop(PATIENCE);
     for mut other in others {
         assert_eq!(other.read(&mut [0]).unwrap(), 0);
     }

@@ -1,7 +1,5 @@
 //! One connection as a state machine, without a poller: over a pair of Unix sockets, whose other end the test holds.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -9,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::support::{DEFAULTS, bound};
 use echo_node::connection::{Connection, Next, READ_SIZE_OVER_LIMIT, UNSENT_LIMIT};
 use echo_node::context::Context;
 use echo_node::context::{READ_SIZE, read_size};
@@ -16,7 +15,6 @@ use echo_node::error::Result;
 use echo_node::poller::Interest;
 use echo_node::read_again::FEW;
 use echo_node::shared::Shared;
-use support::DEFAULTS;
 
 struct Pair {
     connection: Connection,
@@ -26,6 +24,7 @@ struct Pair {
 }
 
 fn pair() -> Pair {
+    bound();
     let (ours, peer) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     peer.set_nonblocking(true).unwrap();

@@ -3,8 +3,6 @@
 
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use std::collections::HashMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -13,13 +11,12 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::alone;
+use crate::support::{DEFAULTS, NO_FAULTS, PATIENCE, Running, echo, noise, start};
 use echo_node::connection::Cut;
 use echo_node::faults::Faults;
 use echo_node::shared::Config;
 use socket2::SockRef;
-use support::{DEFAULTS, NO_FAULTS, Running, echo, noise, start};
-
-const AMPLE: Duration = Duration::from_secs(60);
 
 /// More than the client's kernel takes, less than the server's.
 const SIZE: usize = 400_000;
@@ -45,6 +42,7 @@ fn read(mut stream: &TcpStream) -> Vec<u8> {
 
 #[test]
 fn it_stays_until_everything_is_sent() {
+    let _alone = alone();
     let late = Faults { delay: (Duration::from_millis(1), Duration::from_millis(1)), ..NO_FAULTS };
     for faults in [None, Some(late)] {
         let running = start(&Config { threads: 2.try_into().unwrap(), ..DEFAULTS });
@@ -58,6 +56,7 @@ fn it_stays_until_everything_is_sent() {
 
 #[test]
 fn it_takes_its_place_among_those_that_may_be_open() {
+    let _alone = alone();
     let running = start(&Config { max_connections: 2, ..DEFAULTS });
     let stream = ended(&running);
     running.wait_for("the other has left", |stats| stats.active_connections == 1);
@@ -69,6 +68,7 @@ fn it_takes_its_place_among_those_that_may_be_open() {
 
 #[test]
 fn it_may_be_idle() {
+    let _alone = alone();
     let running = start(&Config { idle_timeout: Duration::from_millis(300), ..DEFAULTS });
     let _stream = ended(&running);
     running.wait_for("it is closed", |stats| stats.active_connections == 0);
@@ -76,6 +76,7 @@ fn it_may_be_idle() {
 
 #[test]
 fn it_is_gone_when_its_client_is() {
+    let _alone = alone();
     let running = start(&DEFAULTS);
     let stream = ended(&running);
     running.wait_for("the other has left", |stats| stats.active_connections == 1);
@@ -86,6 +87,7 @@ fn it_is_gone_when_its_client_is() {
 
 #[test]
 fn it_may_be_cut() {
+    let _alone = alone();
     for cut in [Cut::Close, Cut::Reset] {
         let running = start(&DEFAULTS);
         let _stream = ended(&running);
@@ -97,9 +99,10 @@ fn it_may_be_cut() {
 
 #[test]
 fn a_stop_waits_for_it_until_its_deadline() {
+    let _alone = alone();
     let running = start(&DEFAULTS);
     let stream = ended(&running);
-    running.server.stop(AMPLE);
+    running.server.stop(PATIENCE);
     thread::sleep(Duration::from_millis(100));
     assert_eq!(read(&stream).len(), SIZE);
     assert_eq!(running.wait_for_end(), None);
@@ -114,6 +117,7 @@ fn a_stop_waits_for_it_until_its_deadline() {
 
 #[test]
 fn meanwhile_the_loop_sleeps() {
+    let _alone = alone();
     let running = start(&DEFAULTS);
     let _stream = ended(&running);
     let before = cpu_times();
@@ -122,7 +126,7 @@ fn meanwhile_the_loop_sleeps() {
     assert!(used < Some(250_000_000), "it took {used:?} ns of CPU time");
 }
 
-/// What each I/O thread of this process has used, in nanoseconds, also those of the tests beside this one.
+/// What each I/O thread of this process has used, in nanoseconds.
 fn cpu_times() -> HashMap<PathBuf, u64> {
     let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
     let of = |task: PathBuf| {

@@ -1,10 +1,7 @@
 //! A client that does not read is held back by TCP, and costs the server no more than one buffer.
-//!
-//! Alone in its file: it measures the memory of the process.
 
-mod support;
-
-use support::{DEFAULTS, echo, noise, resident, start, write_until_blocked};
+use crate::alone;
+use crate::support::{DEFAULTS, echo, noise, resident, start, write_until_blocked};
 
 const OFFERED: usize = 400 << 20;
 const MAY_GROW: usize = 2 << 20;
@@ -12,6 +9,7 @@ const MAY_GROW: usize = 2 << 20;
 #[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
 #[test]
 fn a_client_that_never_reads_blocks_and_others_are_served() {
+    let _alone = alone();
     let running = start(&DEFAULTS);
     let other = running.connect();
     let silent = running.connect();

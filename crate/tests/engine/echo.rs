@@ -1,13 +1,11 @@
 //! Everything that is sent comes back: RFC 862.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{DEFAULTS, echo, noise, start, start_stalling, write_and_end};
 use echo_node::shared::Config;
-use support::{DEFAULTS, echo, noise, start, start_stalling, write_and_end};
 
 #[test]
 fn messages_come_back_and_are_counted() {

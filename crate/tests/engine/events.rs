@@ -1,27 +1,24 @@
 //! What a server tells about its connections.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::support::{DEFAULTS, PATIENCE, Running, echo, start};
 use echo_node::connection::Cut;
 use echo_node::log::{Event, Kind, MOST_UNTAKEN, Reason};
 use echo_node::server::Report;
 use echo_node::shared::Config;
 use socket2::SockRef;
-use support::{DEFAULTS, Running, echo, start};
 
-const AMPLE: Duration = Duration::from_secs(60);
 const OBSERVED: Config = Config { observed: true, ..DEFAULTS };
 
 /// Takes events as they are reported, until there are so many.
 fn take(running: &Running, count: usize) -> Vec<Event> {
     let mut events = Vec::new();
     while events.len() < count {
-        match running.events.recv_timeout(AMPLE) {
+        match running.events.recv_timeout(PATIENCE) {
             Ok(Report::Events) => {
                 let (more, missed) = running.server.take_events();
                 assert_eq!(missed, 0);
@@ -90,7 +87,7 @@ fn each_way_to_end_has_its_reason() {
 
     let served = running.connect();
     take(&running, 1);
-    running.server.stop(AMPLE);
+    running.server.stop(PATIENCE);
     read_to_end(&served).unwrap();
     assert_eq!(end(&take(&running, 1)[0]), (Reason::Stop, 0));
     assert_eq!(running.wait_for_end(), None);
@@ -216,7 +213,7 @@ fn events_that_nobody_takes_are_counted_beyond_a_bound() {
         .wait_for("all have come and gone", |stats| stats.total_connections == total && stats.active_connections == 0);
     let (mut told, mut missed) = (0, 0);
     while (told, missed) != (2 * MOST_UNTAKEN, MISSED as u64) {
-        assert!(matches!(running.events.recv_timeout(AMPLE), Ok(Report::Events)), "{told} told, {missed} missed");
+        assert!(matches!(running.events.recv_timeout(PATIENCE), Ok(Report::Events)), "{told} told, {missed} missed");
         let (events, more) = running.server.take_events();
         (told, missed) = (told + events.len(), missed + more);
     }

@@ -1,19 +1,15 @@
 //! Faults on purpose, over real sockets, with one thread and with four; and what they decide, by a given clock.
 
-mod support;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{DEFAULTS, NO_FAULTS, PATIENCE, Running, echo, noise, start, write_and_end};
 use echo_node::faults::{Dealer, Fate, Faults};
 use echo_node::shared::Config;
 use socket2::SockRef;
-use support::{DEFAULTS, NO_FAULTS, Running, echo, noise, start, write_and_end};
-
-const AMPLE: Duration = Duration::from_secs(60);
 
 fn dealer(faults: Faults) -> Dealer {
     let dealer = Dealer::default();
@@ -215,12 +211,12 @@ fn a_stalled_connection_stays_until_somebody_ends_it() {
             running.wait_for("the reset is seen", |stats| stats.active_connections == 0);
 
             let client = stalled(&running, usize::try_from(count).unwrap());
-            client.set_read_timeout(Some(AMPLE)).unwrap();
+            client.set_read_timeout(Some(PATIENCE)).unwrap();
             let begin = Instant::now();
-            running.server.stop(AMPLE);
+            running.server.stop(PATIENCE);
             assert_eq!(read_to_end(&client), (Vec::new(), None));
             assert_eq!(running.wait_for_end(), None);
-            assert!(begin.elapsed() < AMPLE / 2);
+            assert!(begin.elapsed() < PATIENCE / 2);
         }
     }
 }
@@ -260,7 +256,7 @@ fn a_stop_delivers_what_is_due_within_its_deadline() {
         let client = running.connect();
         (&client).write_all(b"due").unwrap();
         running.wait_for("it is connected", |stats| stats.active_connections == 1);
-        running.server.stop(AMPLE);
+        running.server.stop(PATIENCE);
         assert_eq!(read_to_end(&client), (b"due".to_vec(), None));
         assert_eq!(running.wait_for_end(), None);
     }
@@ -272,7 +268,7 @@ fn a_stop_delivers_what_is_due_within_its_deadline() {
         running.server.stop(milliseconds(100));
         assert!(read_to_end(&client).0.is_empty());
         assert_eq!(running.wait_for_end(), None);
-        assert!(begin.elapsed() < AMPLE / 2);
+        assert!(begin.elapsed() < PATIENCE / 2);
     }
 }
 
@@ -353,7 +349,7 @@ fn a_rate_holds_nothing_when_all_is_written() {
         running.wait_for("it is gone", |stats| stats.active_connections == 0);
         let last = running.connect();
         echo(&last, &[7]);
-        running.server.stop(AMPLE);
+        running.server.stop(PATIENCE);
         assert_eq!(read_to_end(&last), (Vec::new(), None));
         assert_eq!(running.wait_for_end(), None);
     }
@@ -431,7 +427,7 @@ fn each_fault_holds_in_a_stop() {
             let client = running.connect();
             (&client).write_all(&noise(100)).unwrap();
             running.wait_for("it is connected", |stats| stats.total_connections == 1);
-            running.server.stop(AMPLE);
+            running.server.stop(PATIENCE);
             let (received, error) = read_to_end(&client);
             assert_eq!((received.len(), error), (back, is_reset.then_some(ErrorKind::ConnectionReset)));
             assert_eq!(running.wait_for_end(), None);

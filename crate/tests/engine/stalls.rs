@@ -3,22 +3,18 @@
 //! A callback that blocks the I/O thread stands for all that keeps it from running: a stopped process, other processes
 //! that take the CPU, a turn of the loop that takes long.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::support::{DEFAULTS, PATIENCE, Running, echo, start_stalling};
 use echo_node::clock::Clock;
 use echo_node::server::Report;
 use echo_node::shared::Config;
-use support::{DEFAULTS, Running, echo, start_stalling};
-
-const AMPLE: Duration = Duration::from_secs(60);
 
 impl Running {
     fn settled(&self) -> Vec<echo_node::sends::Settled> {
-        match self.events.recv_timeout(AMPLE).unwrap() {
+        match self.events.recv_timeout(PATIENCE).unwrap() {
             Report::Settled(settled) => settled,
             other => panic!("not a send that is over: {other:?}"),
         }

@@ -1,7 +1,5 @@
 //! The connections of one thread, without a server: over pairs of Unix sockets, whose other ends the test holds.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -10,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crate::support::{DEFAULTS, NO_FAULTS, bound, wait_until};
 use echo_node::connection::{Connection, Cut, Stay};
 use echo_node::connections::Connections;
 use echo_node::context::Context;
 use echo_node::faults::Faults;
 use echo_node::poller::Source;
 use echo_node::shared::Shared;
-use support::{DEFAULTS, NO_FAULTS, wait_until};
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(16);
 const TICK: Duration = Duration::from_secs(1);
@@ -40,6 +38,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        bound();
         let context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
         Self { connections: Connections::new(IDLE_TIMEOUT), context, faults: None, now: Instant::now() }
     }

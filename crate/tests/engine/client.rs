@@ -1,32 +1,30 @@
 //! The client without a server of its own.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{DEFAULTS, PATIENCE, bound, noise, start};
 use echo_node::client::Client;
 use echo_node::error::Error;
 use echo_node::exchange::MOST_BEYOND;
 use echo_node::sends::{Outgoing, Settled};
 use echo_node::server::Report;
-use support::{DEFAULTS, noise, start};
 
-const AMPLE: Duration = Duration::from_secs(60);
 /// How long our side stays open for the echo.
-const PATIENCE: Duration = Duration::from_millis(200);
+const OPEN: Duration = Duration::from_millis(200);
 
 fn client() -> (Client, Receiver<Report>) {
+    bound();
     let (sender, reports) = channel();
     (Client::start(move |report| drop(sender.send(report))).unwrap(), reports)
 }
 
 /// Waits for the next sends that are over.
 fn settled(reports: &Receiver<Report>) -> Vec<Settled> {
-    match reports.recv_timeout(AMPLE).unwrap() {
+    match reports.recv_timeout(PATIENCE).unwrap() {
         Report::Settled(settled) => settled,
         other => panic!("not a send that is over: {other:?}"),
     }
@@ -50,8 +48,8 @@ fn sends_go_to_several_servers_at_once() {
             id,
             servers[usize::try_from(id % 2).unwrap()].server.address,
             data.clone(),
-            AMPLE,
             PATIENCE,
+            OPEN,
         ));
     }
     let mut ids = Vec::new();
@@ -81,7 +79,7 @@ fn a_port_that_is_closed_is_refused_though_a_socket_can_connect_to_itself() {
     let count = u64::from(last - first) / 2 + 2;
     for ip in [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED] {
         for id in 0..count {
-            client.send(Outgoing::new(id, SocketAddrV4::new(ip, port), b"anyone?".to_vec(), AMPLE, PATIENCE));
+            client.send(Outgoing::new(id, SocketAddrV4::new(ip, port), b"anyone?".to_vec(), PATIENCE, OPEN));
         }
         let mut refused = 0;
         while refused < count {
@@ -106,7 +104,7 @@ fn our_side_stays_open_until_the_echo_is_back() {
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     });
     let (client, reports) = client();
-    client.send(Outgoing::new(1, address, b"data".to_vec(), AMPLE, PATIENCE));
+    client.send(Outgoing::new(1, address, b"data".to_vec(), PATIENCE, OPEN));
     assert_eq!(settled(&reports).remove(0).result.unwrap(), b"data");
     server.join().unwrap();
 }
@@ -119,7 +117,7 @@ fn a_server_that_waits_for_the_end_gets_it_when_the_patience_is_over() {
         stream.write_all(&data).unwrap();
     });
     let (client, reports) = client();
-    client.send(Outgoing::new(1, address, b"data".to_vec(), Duration::from_secs(30), PATIENCE));
+    client.send(Outgoing::new(1, address, b"data".to_vec(), Duration::from_secs(30), OPEN));
     assert_eq!(settled(&reports).remove(0).result.unwrap(), b"data");
     server.join().unwrap();
 }
@@ -128,7 +126,7 @@ fn a_server_that_waits_for_the_end_gets_it_when_the_patience_is_over() {
 fn a_server_that_writes_without_end_fills_no_memory() {
     let (address, server) = serving(|mut stream| while stream.write_all(&[0; 16384]).is_ok() {});
     let (client, reports) = client();
-    client.send(Outgoing::new(1, address, b"data".to_vec(), AMPLE, PATIENCE));
+    client.send(Outgoing::new(1, address, b"data".to_vec(), PATIENCE, OPEN));
     let received = settled(&reports).remove(0).result.unwrap().len();
     assert!(received > MOST_BEYOND && received < MOST_BEYOND + (2 << 20), "{received}");
     // It is told by a reset.
@@ -143,7 +141,7 @@ fn what_came_back_before_a_failure_is_told() {
         assert!(is_done.recv().is_err());
     });
     let (client, reports) = client();
-    client.send(Outgoing::new(1, address, vec![0; 64 << 20], Duration::from_millis(300), PATIENCE));
+    client.send(Outgoing::new(1, address, vec![0; 64 << 20], Duration::from_millis(300), OPEN));
     let Settled { result, partial, .. } = settled(&reports).remove(0);
     assert_eq!(result.unwrap_err().errno, libc::ETIMEDOUT);
     assert_eq!(partial, b"half");
@@ -160,7 +158,7 @@ fn what_came_back_before_a_reset_that_meets_a_write_is_told() {
             stream.read_exact(&mut [0; 16384]).unwrap();
         });
         let (client, reports) = client();
-        client.send(Outgoing::new(1, address, vec![0; 64 << 20], AMPLE, PATIENCE));
+        client.send(Outgoing::new(1, address, vec![0; 64 << 20], PATIENCE, OPEN));
         let Settled { result, partial, .. } = settled(&reports).remove(0);
         assert_eq!(result.unwrap_err().errno, libc::ECONNRESET);
         assert_eq!(partial, b"a banner");
@@ -173,12 +171,12 @@ fn a_client_that_is_dropped_gives_up_its_sends() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port());
     let (client, reports) = client();
-    client.send(Outgoing::new(1, address, b"data".to_vec(), AMPLE, PATIENCE));
+    client.send(Outgoing::new(1, address, b"data".to_vec(), PATIENCE, OPEN));
     let (mut stream, _) = listener.accept().unwrap();
     stream.read_exact(&mut [0; 4]).unwrap();
     drop(client);
     assert_eq!(settled(&reports).remove(0).result.unwrap_err().errno, libc::ECANCELED);
-    assert!(matches!(reports.recv_timeout(AMPLE).unwrap(), Report::Ended(None)));
+    assert!(matches!(reports.recv_timeout(PATIENCE).unwrap(), Report::Ended(None)));
     assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
 }
 
@@ -190,7 +188,7 @@ fn a_panic_on_its_thread_is_told() {
         _ => panic!("out of order"),
     })
     .unwrap();
-    client.send(Outgoing::new(1, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), Vec::new(), AMPLE, PATIENCE));
-    assert_eq!(ended.recv_timeout(AMPLE).unwrap().as_deref(), Some("out of order"));
-    client.send(Outgoing::new(2, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), Vec::new(), AMPLE, PATIENCE));
+    client.send(Outgoing::new(1, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), Vec::new(), PATIENCE, OPEN));
+    assert_eq!(ended.recv_timeout(PATIENCE).unwrap().as_deref(), Some("out of order"));
+    client.send(Outgoing::new(2, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), Vec::new(), PATIENCE, OPEN));
 }

@@ -1,0 +1,19 @@
+//! The engine over real sockets, and what it decides by given values and a given clock. One module per behaviour.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod busy_poll;
+mod client;
+mod connection;
+mod connections;
+mod echo;
+mod events;
+mod exhaustion;
+mod failure;
+mod faults;
+mod limits;
+mod read_again;
+mod sends;
+mod stalls;
+mod stop;
