@@ -74,6 +74,16 @@ traced('a connection that the poller does not take is refused, and counted', asy
   }
 })
 
+// It writes the echoes of its own connections, and into the event counter that wakes the other thread.
+traced('a write of one of two I/O threads that fails costs at most one connection', async (t) => {
+  for (let which = 1; which <= 12; which++) {
+    const fault = { syscall: 'write', errno: 'EIO', when: `${which}` }
+    const outcome = await strike(fault, 2)
+    assertSound(t, fault, outcome)
+    t.true(outcome.lost <= 1, `${which}: ${outcome.lost}`)
+  }
+})
+
 function otherThread(): Promise<number> {
   return until('there is another I/O thread', () => {
     const found = threads('self', 'echo-io-1')

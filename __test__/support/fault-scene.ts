@@ -31,7 +31,7 @@ export interface Outcome {
 
 const CLIENTS = 6
 
-/** The one I/O thread of this process. */
+/** The first I/O thread of the one server of this process. */
 export function ioThread(): Promise<number> {
   return until('there is one I/O thread', () => {
     const found = threads('self', 'echo-io')
@@ -39,11 +39,11 @@ export function ioThread(): Promise<number> {
   })
 }
 
-/** Clients come one after the other, each is echoed twice, and meanwhile the fault strikes. */
-export async function strike(fault: Fault): Promise<Outcome> {
+/** Clients come one after the other, each is echoed twice, and meanwhile the fault strikes the first I/O thread. */
+export async function strike(fault: Fault, count = 1): Promise<Outcome> {
   const before = { descriptors: descriptors(), threads: threads().length }
   const server = new EchoServer()
-  const port = server.start(0, { threads: 1 })
+  const port = server.start(0, { threads: count })
   const thread = await ioThread()
   const bystander = await served(port)
   const { clients, injected } = await clientsUnderFault(fault, thread, port)

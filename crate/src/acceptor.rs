@@ -167,9 +167,11 @@ impl Acceptor {
         connections.adopt(context, connection);
     }
 
-    /// Deals a connection out that has shown that it lasts.
+    /// Deals a connection out that has shown that it lasts. Not while the threads catch up: the end of one that is handed over
+    /// would be seen by neither.
     pub fn deal_out(&mut self, context: &Context, connections: &mut Connections, slot: usize) {
-        if let Some(connection) = connections.lasting(slot)
+        if self.catch_up.is_none()
+            && let Some(connection) = connections.lasting(slot)
             && self.deals(context)
         {
             match self.next_thread() {

@@ -184,7 +184,9 @@ impl EventLoop {
 
     fn next_timer(&self) -> Option<Moment> {
         let clock = &self.context.clock;
-        let stop = self.context.stop_deadline.map(|deadline| clock.toward(deadline));
+        // Once it has passed, only messages of the other threads are waited for.
+        let stop = self.context.stop_deadline.filter(|deadline| !clock.has_passed(*deadline));
+        let stop = stop.map(|deadline| clock.toward(deadline));
         let pause = self.acceptor.as_ref().and_then(|acceptor| acceptor.next_timer(clock));
         let connections = self.connections.next_timer(&self.context);
         let events = self.context.log.is_pending().then(|| clock.after(HAND_OVER_INTERVAL));
@@ -241,8 +243,8 @@ impl EventLoop {
         }
         self.context.stop_deadline = Some(self.context.stop_deadline.map_or(deadline, |before| before.min(deadline)));
         if let Some(acceptor) = &self.acceptor {
-            // They have no deadline of their own, for they also serve this thread's sends: its end cuts them off.
-            acceptor.tell_others(|| Message::Stop(Duration::MAX));
+            // Each has a clock of its own: that of this one cannot tell what the others could not serve.
+            acceptor.tell_others(|| Message::Stop(timeout));
         }
     }
 
@@ -254,6 +256,7 @@ impl EventLoop {
             None => true,
         };
         let is_done = accepts_no_more && self.sends.is_empty() && self.connections.is_empty();
-        is_done || self.context.clock.has_passed(deadline)
+        let others_have_ended = self.acceptor.as_ref().is_none_or(|acceptor| acceptor.running == 0);
+        is_done || others_have_ended && self.context.clock.has_passed(deadline)
     }
 }

@@ -87,8 +87,10 @@ impl Waker {
     /// Makes the poller's current or next wait return. What the caller did before is seen after [`Self::reset`].
     pub fn wake(&self) {
         if !self.is_awake.swap(true, SeqCst) {
-            // EAGAIN alone can come: the counter is at its limit, so it wakes anyway.
-            let _ = syscalls::write(&self.counter, &1_u64.to_ne_bytes());
+            let wake = || syscalls::write(&self.counter, &1_u64.to_ne_bytes());
+            // EAGAIN alone can come: the counter is at its limit, so it wakes anyway. Where others have a say (seccomp(2)), once
+            // more: after a wake-up that is lost there would be no other.
+            let _ = wake().or_else(|_| wake());
         }
     }
 

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acceptor;
 mod busy_poll;
 mod client;
 mod connection;

@@ -5,11 +5,15 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{DEFAULTS, PATIENCE, Running, echo, start_stalling};
+use crate::support::{DEFAULTS, NO_FAULTS, PATIENCE, Running, bound, echo, start_stalling, wait_until};
 use echo_node::clock::Clock;
-use echo_node::server::Report;
+use echo_node::faults::Faults;
+use echo_node::server::{Report, Server, THREAD_NAME};
 use echo_node::shared::Config;
 
 impl Running {
@@ -198,4 +202,43 @@ fn a_stalled_server_serves_nobody() {
     client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     assert!(client.read(&mut [0]).is_err());
     drop(go_on);
+}
+
+/// One thread of two is held up: the stop gives it its time, and the other does not end before it.
+#[test]
+fn a_stop_leaves_each_thread_its_time() {
+    bound();
+    let (timeout, delay) = (Duration::from_millis(600), Duration::from_millis(50));
+    let faults = Some(Faults { delay: (delay, delay), ..NO_FAULTS });
+    let config = Config { threads: 2.try_into().unwrap(), observed: true, faults, ..DEFAULTS };
+    let (ended, end) = channel();
+    let (go_on, stall) = channel::<()>();
+    let (stalls, is_stalled) = channel();
+    let stall = Mutex::new(stall);
+    let server = Server::start(&config, move |report| match report {
+        // The second thread tells of the second connection, which is dealt out to it at once.
+        Report::Events if thread::current().name() != Some(THREAD_NAME) => {
+            let _ = stalls.send(());
+            let _ = stall.lock().unwrap().recv();
+        }
+        Report::Ended(failure) => ended.send(failure).unwrap(),
+        _ => {}
+    });
+    let server = server.unwrap();
+    let connect = || TcpStream::connect(server.address).unwrap();
+    let first = connect();
+    wait_until("the first connection is told of", || !server.take_events().0.is_empty());
+    let mut second = connect();
+    is_stalled.recv_timeout(PATIENCE).unwrap();
+
+    second.write_all(b"in time").unwrap();
+    server.stop(timeout);
+    sleep_longer_than(timeout);
+    assert!(end.try_recv().is_err(), "it ends before all threads do");
+    drop(go_on);
+    let mut answer = String::new();
+    second.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "in time");
+    assert_eq!(end.recv_timeout(PATIENCE).unwrap(), None);
+    drop(first);
 }
