@@ -18,13 +18,13 @@ import { INIT, request } from './support/command.ts'
 /** More connections than a pipe has room for the events of. */
 const MANY = 500
 
-/** A pipe that blocks, and that nobody reads. */
-async function unreadPipe(t: ExecutionContext): Promise<number> {
+/** A pipe that blocks, unless `extra` says otherwise, and that nobody reads. */
+async function unreadPipe(t: ExecutionContext, extra = 0): Promise<number> {
   const directory = await temporaryDirectory()
   t.teardown(() => directory[Symbol.dispose]())
   const path = join(directory.path, 'pipe')
   execFileSync('mkfifo', [path])
-  const pipe = openSync(path, flags.O_RDWR)
+  const pipe = openSync(path, flags.O_RDWR | extra)
   t.teardown(() => closeSync(pipe))
   return pipe
 }
@@ -46,16 +46,20 @@ function taken(pipe: number): number {
 
 /** Starts Node.js with this pipe as its output. */
 function onPipe(t: ExecutionContext, pipe: number, args: string[]) {
-  const child = spawn(...mortal([process.execPath, ...args]), { stdio: ['pipe', pipe, 'inherit'] })
+  // By a shell: Node.js lets the standard streams of its children block.
+  const command = mortal(['sh', '-c', 'exec "$@" >&3', 'sh', process.execPath, ...args])
+  const child = spawn(...command, { stdio: ['pipe', 'ignore', 'inherit', pipe] })
   t.teardown(() => child.kill('SIGKILL'))
   return child
 }
 
 test('ping leaves its output as it was', async (t) => {
-  const pipe = await unreadPipe(t)
-  const ping = onPipe(t, pipe, [EXECUTABLE, 'ping', `127.0.0.1:${await freePort()}`, '--count', '1'])
-  t.deepEqual(await once(ping, 'exit'), [1, null])
-  t.true(blocks(pipe))
+  for (const extra of [0, flags.O_NONBLOCK]) {
+    const pipe = await unreadPipe(t, extra)
+    const ping = onPipe(t, pipe, [EXECUTABLE, 'ping', `127.0.0.1:${await freePort()}`, '--count', '1'])
+    t.deepEqual(await once(ping, 'exit'), [1, null])
+    t.is(blocks(pipe), extra === 0)
+  }
 })
 
 test('a later stop signal leaves the output as it was', async (t) => {

@@ -1,5 +1,7 @@
 // What the node does with its streams: pieces of lines, bounds, backpressure, the end.
 
+import { setTimeout as delay } from 'node:timers/promises'
+
 import test from 'ava'
 
 import { EchoServer } from 'echo-node'
@@ -74,6 +76,26 @@ test.serial('no request is taken while the output is full', async (t) => {
   t.is(lab.server.stats().totalConnections, 1)
   output.release()
   await lab.answered(504)
+  await lab.close()
+})
+
+test.serial('the time in which nobody reads the replies does not count', async (t) => {
+  const output = new Output()
+  const lab = await Lab.started(t, real, output)
+  output.held = true
+  lab.write([send(2, 'x'.repeat(MIB))])
+  await until('its reply fills the output', () => output.writableNeedDrain)
+  lab.write([send(3, 'before'), send(4, 'in one piece with it')])
+  await delay(2000)
+  lab.write([send(5, 'meanwhile')])
+  // As long as a request may take.
+  await delay(2000)
+  output.release()
+  const replies = await lab.answered(6)
+  t.deepEqual(
+    replies.slice(3).map(({ echoed }) => echoed),
+    ['before', 'in one piece with it', 'meanwhile'],
+  )
   await lab.close()
 })
 

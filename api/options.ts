@@ -43,7 +43,7 @@ export interface StartOptions {
   busyPoll?: number | undefined
   /**
    * How many I/O threads share the connections, 1 to 64. The first one accepts connections, and deals those out in turn that
-   * stay for more than two messages. One thread uses a whole core at about 200,000 messages per second; more threads help
+   * have echoed twice. One thread uses a whole core at about 200,000 messages per second; more threads help
    * only where there are more cores.
    * @default one for each CPU that the process may use, at most 4
    */

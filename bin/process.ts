@@ -1,4 +1,13 @@
-import { closeSync, createWriteStream, fstatSync, open, write } from 'node:fs'
+import {
+  closeSync,
+  constants as fileConstants,
+  createWriteStream,
+  existsSync,
+  fstatSync,
+  open,
+  readFileSync,
+  write,
+} from 'node:fs'
 import { constants } from 'node:os'
 import { Readable, Writable } from 'node:stream'
 
@@ -35,6 +44,8 @@ type StandardStream = typeof process.stdout | typeof process.stderr
 const pooled: Writable[] = []
 /** Pipes and sockets that libuv reads and writes, and so lets not block. Other programs may have them, too. */
 const shared: (Readable | Writable)[] = []
+/** The standard streams that blocked before, by their descriptors: to be asked before libuv has them. */
+const blocking = new Set([0, 1, 2].filter(isBlocking))
 
 /** Standard output. */
 export const output = openOutput(process.stdout)
@@ -58,9 +69,20 @@ function keepFromBlocking(stream: Writable): Writable {
   })
 }
 
-/** Lets the shared streams block again, for the program that has them next. Node.js does so only at an exit of its own. */
+/** Whether a descriptor blocks, as nearly all do: a program with an event loop of its own may have passed one on that does not. */
+function isBlocking(descriptor: number): boolean {
+  // proc(5). Where there is none, nothing tells.
+  const path = `/proc/self/fdinfo/${descriptor}`
+  const flags = existsSync(path) ? /flags:\s*(\d+)/.exec(readFileSync(path, 'latin1'))?.[1] : undefined
+  return (parseInt(flags ?? '0', 8) & fileConstants.O_NONBLOCK) === 0
+}
+
+/** Lets the shared streams block as before, for the program that has them next. Node.js does so only at an exit of its own. */
 function letBlock(): void {
-  for (const stream of shared) handleOf(stream)?.setBlocking(true)
+  for (const stream of shared) {
+    const handle = handleOf(stream)
+    if (handle !== undefined && blocking.has(handle.fd)) handle.setBlocking(true)
+  }
 }
 
 function handleOf(stream: Readable | Writable): Handle | undefined {

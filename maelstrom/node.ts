@@ -35,8 +35,8 @@ export interface NodeOptions {
 /**
  * A Maelstrom node: reads requests from its input, and writes the replies to its output in the same order.
  *
- * Each request is answered within 4 s of the read(2) that brought its end, if the output is taken. While 1,024 requests
- * or 32 MiB are unanswered, no request is taken. At most 256 KiB more are read already, and their time runs.
+ * Each request is answered within 4 s of the read(2) that brought its end; the time does not count in which the output is full.
+ * While 1,024 requests or 32 MiB are unanswered, no request is taken. At most 256 KiB more are read already, and their time runs.
  */
 export class EchoNode {
   readonly #options: NodeOptions
@@ -55,7 +55,9 @@ export class EchoNode {
   /** The input ends where a line ends: not where an error or `stop` ended it. */
   #isComplete = true
   #inputError: Error | undefined
-  /** How many bytes of the input had been read by when. Node.js reads ahead while lines wait for room. */
+  /** How long requests have waited because nobody read the replies, and since when they do, in milliseconds. */
+  readonly #unread = { time: 0, since: undefined as number | undefined }
+  /** How many bytes of the input had been read by when, less the time that nobody read the replies. Node.js reads ahead while lines wait for room. */
   readonly #reads: { bytes: number; at: number }[] = []
   /** Bytes of the input that have come out of the stream. */
   #bytesTaken = 0
@@ -97,7 +99,7 @@ export class EchoNode {
     const { input } = this.#options
     // Not as an async iterator, which makes one request at a time a twentieth slower.
     input.on('readable', () => {
-      this.#reads.push({ bytes: this.#bytesTaken + input.readableLength, at: now() })
+      this.#reads.push({ bytes: this.#bytesTaken + input.readableLength, at: this.#now() })
       this.#onInput()
     })
     input.on('end', () => this.#endInput(true))
@@ -109,7 +111,7 @@ export class EchoNode {
       else if (this.#isInputOver) break
       else await new Promise<void>((resolve) => (this.#onInput = resolve))
     }
-    if (this.#isComplete) await this.#takeLines(this.#splitter.end(), now())
+    if (this.#isComplete) await this.#takeLines(this.#splitter.end(), this.#now())
     await this.#pipeline.drained
     this.#flush()
     await this.#written
@@ -124,20 +126,32 @@ export class EchoNode {
   /** When the last bytes that were taken had been read. Of reads that come together the stream may tell only the first. */
   #readAt(): number {
     while (this.#reads.length > 1 && this.#reads[0]!.bytes < this.#bytesTaken) this.#reads.shift()
-    return this.#reads[0]?.at ?? now()
+    return this.#reads[0]?.at ?? this.#now()
+  }
+
+  /** The time, without that in which requests waited because nobody read the replies. */
+  #now(): number {
+    return (this.#unread.since ?? now()) - this.#unread.time
   }
 
   async #takeLines(lines: Buffer[], readAt: number): Promise<void> {
     let sliceEnd = now() + SLICE
     for (const line of lines) {
-      while (!this.#hasRoom()) await new Promise<void>((resolve) => (this.#onRoom = resolve))
+      while (!this.#hasRoom()) await this.#room()
       if (now() > sliceEnd) {
         await new Promise((resolve) => setImmediate(resolve))
         sliceEnd = now() + SLICE
       }
       if (this.#id !== undefined) this.#handlers ??= this.#makeHandlers()
-      this.#take(line, readAt + TIME_LIMIT)
+      this.#take(line, readAt + this.#unread.time + TIME_LIMIT)
     }
+  }
+
+  async #room(): Promise<void> {
+    if (this.#options.output.writableNeedDrain) this.#unread.since = now()
+    await new Promise<void>((resolve) => (this.#onRoom = resolve))
+    if (this.#unread.since !== undefined) this.#unread.time += now() - this.#unread.since
+    this.#unread.since = undefined
   }
 
   #hasRoom(): boolean {

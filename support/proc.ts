@@ -1,9 +1,19 @@
 // What the kernel tells about a process.
 
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 type Pid = number | 'self'
+
+/** The descriptors of this process that several epoll instances wait for: the lines `tfd` of proc(5). */
+export function polledTwice(): string[] {
+  const lists = readdirSync('/proc/self/fdinfo').map((name) => {
+    const path = `/proc/self/fdinfo/${name}`
+    return existsSync(path) ? readFileSync(path, 'latin1').matchAll(/^tfd:\s*(\d+)/gm) : []
+  })
+  const polled = lists.flatMap((list) => [...list].map(([, descriptor]) => descriptor!))
+  return polled.filter((descriptor, index) => polled.indexOf(descriptor) < index)
+}
 
 /** How many descriptors a process has open. */
 export function descriptors(pid: Pid = 'self'): number {

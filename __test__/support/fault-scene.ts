@@ -2,7 +2,7 @@
 
 import { EchoServer, type Stats } from 'echo-node'
 import { Client } from './clients.ts'
-import { cpuUse, descriptors, threads } from '../../support/proc.ts'
+import { cpuUse, descriptors, polledTwice, threads } from '../../support/proc.ts'
 import { fail } from '../../support/strace.ts'
 import { until } from '../../support/wait.ts'
 
@@ -25,6 +25,8 @@ export interface Outcome {
   connections: number
   /** CPU that the I/O thread used afterwards, without traffic, in percent of a core. */
   idleCpu: number
+  /** Connections that two threads wait for. */
+  polledByTwo: number
   /** Descriptors and threads there are at the end beyond those there were before. */
   leaked: { descriptors: number; threads: number }
 }
@@ -52,12 +54,13 @@ export async function strike(fault: Fault, count = 1): Promise<Outcome> {
   clients.push(bystander, await served(port))
   const survivors = await surviving(clients)
   const idleCpu = await cpuUse(thread)
+  const polledByTwo = polledTwice().length
   await Promise.all(clients.map((client) => client.close()))
   await until('no connection is active', () => server.stats().activeConnections === 0)
   const stats = server.stats()
   await server.stop()
   const leaked = await leftBehind(before)
-  return { injected, lost: connections - survivors, stats, connections, idleCpu, leaked }
+  return { injected, lost: connections - survivors, stats, connections, idleCpu, polledByTwo, leaked }
 }
 
 async function served(port: number): Promise<Client> {

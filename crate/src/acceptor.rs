@@ -1,5 +1,6 @@
 //! What only the first I/O thread of a server does: it accepts, deals the connections that last out to all threads in turn, and
-//! turns away those over the limit. It pauses when there are no descriptors or no memory for the clients in the backlog.
+//! turns away those over the limit. It pauses when there are no descriptors or no memory for the clients in the backlog, or when too
+//! many of them wait for a place.
 
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -32,8 +33,8 @@ const BROKEN_IN_A_ROW: usize = 64;
 pub struct Acceptor {
     /// Gone when a stop has taken the last connections from the backlog.
     listener: Option<OwnedFd>,
-    /// It pauses until this moment. The poller does not report the listener meanwhile: level-triggered, one that cannot be
-    /// served would wake the loop without end.
+    /// It pauses until this moment, or until those over the limit are decided about. The poller does not report the listener
+    /// meanwhile: level-triggered, one that cannot be served would wake the loop without end.
     paused_until: Option<Moment>,
     /// How many more clients a stop takes from the backlog. Without a bound, new ones could keep it going.
     left_to_take: usize,
@@ -75,6 +76,7 @@ impl Acceptor {
     pub fn accept(&mut self, context: &mut Context, table: &mut Connections, sends: &mut Sends, max: usize) -> usize {
         for accepted in 0..max {
             if self.over_limit.len() >= MOST_OVER_LIMIT {
+                self.pause(context);
                 return accepted;
             }
             let Some((socket, peer)) = self.accept_next(context) else { return accepted };
@@ -107,10 +109,26 @@ impl Acceptor {
                 Err(_) => {}
             }
         }
-        context.poller.remove(listener);
-        self.open_when_paused = context.shared.open.load(Relaxed);
-        self.paused_until = Some(context.clock.after(PAUSE));
+        self.pause(context);
         None
+    }
+
+    fn pause(&mut self, context: &Context) {
+        if let Some(listener) = self.listener.as_ref().filter(|_| !self.is_paused()) {
+            context.poller.remove(listener);
+            self.open_when_paused = context.shared.open.load(Relaxed);
+            self.paused_until = Some(context.clock.after(PAUSE));
+        }
+    }
+
+    /// Ends a pause. If that fails it goes on.
+    fn resume(&mut self, context: &Context) {
+        if let Some(listener) = self.listener.as_ref().filter(|_| self.is_paused()) {
+            // In case it was not removed: then it could not be added.
+            context.poller.remove(listener);
+            let resumed = context.poller.add(listener, Source::Listener, Interest::Readable);
+            self.paused_until = resumed.err().map(|_| context.clock.after(PAUSE));
+        }
     }
 
     /// Decides about the connections over the limit once all threads have served the ends that came before them.
@@ -132,6 +150,8 @@ impl Acceptor {
                     connections.lingering.turn_away(context, connection.socket);
                 }
             }
+            // Too many may have waited.
+            self.resume(context);
             // A stop may have waited for this: it goes on with the next turn.
             self.mailboxes[0].waker.wake();
         }
@@ -202,16 +222,11 @@ impl Acceptor {
         self.paused_until.map(|until| clock.toward(until))
     }
 
-    /// Ends a pause that is over, or when a connection has closed. If that fails it goes on.
+    /// Ends a pause that is over, or when a connection has closed.
     pub fn run_timers(&mut self, context: &Context) {
         let has_closed = context.shared.open.load(Relaxed) < self.open_when_paused;
-        if let Some(listener) = &self.listener
-            && self.paused_until.is_some_and(|until| has_closed || context.clock.has_passed(until))
-        {
-            // In case it was not removed: then it could not be added.
-            context.poller.remove(listener);
-            let resumed = context.poller.add(listener, Source::Listener, Interest::Readable);
-            self.paused_until = resumed.err().map(|_| context.clock.after(PAUSE));
+        if self.paused_until.is_some_and(|until| has_closed || context.clock.has_passed(until)) {
+            self.resume(context);
         }
     }
 
@@ -221,7 +236,7 @@ impl Acceptor {
             let max = self.left_to_take.min(PER_TURN);
             let accepted = self.accept(context, connections, sends, max);
             self.left_to_take -= accepted;
-            let is_empty = accepted < max && !self.is_paused() && self.over_limit.len() < MOST_OVER_LIMIT;
+            let is_empty = accepted < max && !self.is_paused();
             if (is_empty || self.left_to_take == 0)
                 && let Some(listener) = self.listener.take()
             {
@@ -233,7 +248,7 @@ impl Acceptor {
         self.listener.is_none() && self.over_limit.is_empty() && self.running == 0
     }
 
-    /// Whether clients cannot be accepted for want of descriptors or memory.
+    /// Whether clients cannot be accepted now.
     pub fn is_paused(&self) -> bool {
         self.paused_until.is_some()
     }

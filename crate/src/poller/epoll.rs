@@ -38,8 +38,11 @@ impl Poller {
 
     /// Stops waiting for a descriptor. Nothing happens if it is not registered.
     pub fn remove(&self, fd: impl AsFd) {
-        // ENOENT alone can come: it is not there.
-        let _ = syscalls::epoll_ctl(&self.epoll, libc::EPOLL_CTL_DEL, fd, event(Source::Waker, Interest::Readable));
+        let remove =
+            || syscalls::epoll_ctl(&self.epoll, libc::EPOLL_CTL_DEL, &fd, event(Source::Waker, Interest::Readable));
+        // ENOENT alone can come: it is not there. Where others have a say (seccomp(2)), once more: one that stays registered, and
+        // is another thread's by then, would wake the loop without end.
+        let _ = remove().or_else(|error| if error.errno == libc::ENOENT { Err(error) } else { remove() });
     }
 
     /// Sleeps until something is ready or the time is over (`None`: without end), and says how many events came. Fails

@@ -108,6 +108,12 @@ impl Scene {
         self.inboxes[1].take().filter(|message| matches!(message, Message::Adopt(_))).count()
     }
 
+    /// How many events about the listener there are.
+    fn events(&mut self) -> usize {
+        let events = self.context.poller.wait(Some(Duration::ZERO)).unwrap();
+        (0..events).filter(|index| self.context.poller.source(*index) == Source::Listener).count()
+    }
+
     fn open(&self) -> usize {
         self.context.shared.open.load(Relaxed)
     }
@@ -150,7 +156,9 @@ fn in_a_stop_no_connection_is_handed_over() {
     let clients = [(); 2].map(|()| scene.connect());
     scene.accept();
     scene.context.stop_deadline = Some(PATIENCE);
-    clients.iter().for_each(|client| scene.last(client));
+    for client in &clients {
+        scene.last(client);
+    }
     assert_eq!(scene.handed_over(), 0, "the other thread may have ended");
 }
 
@@ -216,6 +224,18 @@ fn it_pauses_when_accept_keeps_failing() {
         assert_eq!(scene.acceptor.is_paused(), is_paused, "{open} open, {time:?}");
         scene.wait(PAUSE * 2);
     }
+}
+
+#[test]
+fn it_does_not_listen_while_too_many_wait_for_a_place() {
+    let mut scene = Scene::new(0, 1, 511);
+    let _clients: Vec<_> = (0..MANY).map(|_| scene.connect()).collect();
+    assert_eq!(scene.accept(), PER_TURN);
+    assert_eq!(scene.accept(), 0);
+    assert_eq!(scene.events(), 0, "clients that cannot be taken would wake it without end");
+    scene.decide_at_last();
+    assert_eq!(scene.events(), 1, "it listens again");
+    assert_eq!(scene.accept(), MANY - PER_TURN);
 }
 
 #[test]
