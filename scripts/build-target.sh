@@ -31,9 +31,9 @@ case $triple-$(uname) in
     ;;
   *-apple-darwin-*)
     output=artifacts/unverified
-    # Without the first the dynamic linker would see the name of a file of this machine, without the second it would look for
-    # libraries that nothing needs. The third replaces strip(1), which rustc runs elsewhere.
-    flags="$flags -Clink-arg=-Wl,-install_name,@rpath/echo-node.node -Clink-arg=-Wl,-dead_strip_dylibs -Clink-arg=-Wl,-s"
+    # Without the first the dynamic linker would look for libraries that nothing needs. The second replaces strip(1), which
+    # rustc runs elsewhere.
+    flags="$flags -Clink-arg=-Wl,-dead_strip_dylibs -Clink-arg=-Wl,-s"
     # Otherwise zig would ask for the newest system.
     export MACOSX_DEPLOYMENT_TARGET=11.0 CARGO_PROFILE_RELEASE_STRIP=none
     ;;

@@ -22,6 +22,7 @@ use crate::mailbox::{CatchUp, Inbox, Message};
 use crate::poller::{PER_TURN, Source};
 use crate::sends::Sends;
 use crate::server::{OnReport, Report};
+use crate::syscalls;
 
 /// How long to wait after an error of `epoll_wait(2)` that ought not to exist, so that it cannot make the loop spin.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(10);
@@ -239,6 +240,8 @@ impl EventLoop {
     fn begin_stop(&mut self, timeout: Duration) {
         let deadline = self.context.clock.deadline(Instant::now(), timeout);
         if !self.context.is_stopping() {
+            // What clients did before the stop is to be here.
+            thread::sleep(syscalls::DELIVERY);
             self.connections.drain();
         }
         self.context.stop_deadline = Some(self.context.stop_deadline.map_or(deadline, |before| before.min(deadline)));

@@ -16,6 +16,10 @@ use crate::error::{Error, Result};
 /// The state of a connection that is over: `netinet/tcp_fsm.h`.
 const TCPS_CLOSED: u8 = 0;
 
+/// How long a connection, or what a client has written, may be on its way through loopback after the client's call: XNU leaves it to a
+/// thread of its own (`lo_output`).
+pub const DELIVERY: Duration = Duration::from_millis(5);
+
 /// A TCP socket over IPv4: socket(2). Writing to a connection that is gone makes no signal: on Darwin SIGPIPE goes to the
 /// process, and blocking it on a thread does not help. What a listener accepts inherits that, and that it does not block
 /// (`sonewconn` and `accept` of XNU).
@@ -38,7 +42,7 @@ pub fn accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddrV4)> {
     with_address(|name, length: *mut socklen_t| {
         // SAFETY: the kernel writes at most `length` bytes to `name`; both outlive the call.
         let socket = close_on_exec(retry("accept", || unsafe { libc::accept(fd, name, length) }))?;
-        // Older kernels give a connection that was reset in the backlog, without an address.
+        // A connection that was reset in the backlog may come without an address.
         // SAFETY: `length` points to what the kernel has just written.
         if unsafe { *length } == 0 { Err(Error { errno: libc::ECONNABORTED, syscall: "accept" }) } else { Ok(socket) }
     })
@@ -82,8 +86,9 @@ pub fn is_connectable(_: SocketAddrV4) -> Result<bool> {
 /// An error as the engine knows it: as Linux says it.
 pub fn as_known(error: Error) -> Error {
     let errno = match (error.syscall, error.errno) {
-        // Of multicast and broadcast addresses (`tcp_usr_bind`, `tcp_usr_connect_common`).
-        ("bind", libc::EAFNOSUPPORT) => libc::EADDRNOTAVAIL,
+        // Of multicast and broadcast addresses (`tcp_usr_bind`, `tcp_usr_connect_common`); and of a client's port in TIME_WAIT, which
+        // kernels before macOS 12 choose (`in_pcbbind`).
+        ("bind", libc::EAFNOSUPPORT) | ("connect", libc::EADDRINUSE) => libc::EADDRNOTAVAIL,
         ("connect", libc::EAFNOSUPPORT) => libc::ENETUNREACH,
         // The port that XNU has chosen for the client is the one to connect to, on which then nobody listens (`tcp_connect`;
         // libuv #2503).

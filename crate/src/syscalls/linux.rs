@@ -16,6 +16,10 @@ const SIOCOUTQNSD: libc::Ioctl = 0x894b;
 /// The state of a connection that is over: libc lacks it, see `tcp_states.h` of the kernel.
 const TCP_CLOSE: u8 = 7;
 
+/// How long a connection, or what a client has written, may be on its way through loopback after the client's call: Linux delivers it
+/// within the call.
+pub const DELIVERY: Duration = Duration::ZERO;
+
 /// A TCP socket over IPv4: socket(2).
 pub fn socket() -> Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;

@@ -36,7 +36,8 @@ fn address(client: &TcpStream) -> SocketAddrV4 {
 }
 
 fn reset(client: TcpStream) {
-    SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+    // Fails on macOS if the server has reset it by now.
+    let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
     drop(client);
 }
 
