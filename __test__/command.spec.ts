@@ -12,7 +12,7 @@ import test from 'ava'
 
 import { duration, number } from '../bin/arguments.ts'
 import { Child, killAll } from '../support/children.ts'
-import { EXECUTABLE } from '../support/paths.ts'
+import { EXECUTABLE, ROOT } from '../support/paths.ts'
 import { within } from '../support/wait.ts'
 import { Client } from './support/clients.ts'
 import { eventsUpTo, INIT, request, run, start } from './support/command.ts'
@@ -32,6 +32,14 @@ test('--help and --version', async (t) => {
   t.deepEqual([help.code, help.stderr], [0, ''])
   t.is((await run(['-h'])).stdout, help.stdout)
   t.like(await run(['--version']), { code: 0, stdout: `${version}\n`, stderr: '' })
+})
+
+test('it reads nothing but the package', async (t) => {
+  const permission = process.allowedNodeEnvironmentFlags.has('--permission') ? '' : 'experimental-'
+  const flags = ['--no-warnings', `--${permission}permission`, '--allow-addons', `--allow-fs-read=${ROOT}/*`]
+  const child = new Child([process.execPath, ...flags, EXECUTABLE, '--version'])
+  t.is(await child.line(), version)
+  t.is(await child.end(), 0)
 })
 
 const DURATION = 'a duration in whole milliseconds, such as 500ms, 30s or 2m'

@@ -1,4 +1,4 @@
-import { getEventListeners, setMaxListeners } from 'node:events'
+import { getEventListeners, once, setMaxListeners } from 'node:events'
 import { Worker } from 'node:worker_threads'
 
 import test from 'ava'
@@ -49,6 +49,22 @@ test.serial('several servers do not know of one another', async (t) => {
   }
   await Promise.all(servers.map((server) => server.stop()))
   t.deepEqual(await leftBehind(before), NOTHING)
+})
+
+test.serial('a worker that ends while the results of its sends come leaves none of them', async (t) => {
+  const [count, length] = [20, 1_000_000]
+  const live = async (): Promise<void> => {
+    const worker = new Worker(new URL('./support/results-worker.ts', import.meta.url), {
+      workerData: { count, length },
+    })
+    await once(worker, 'exit')
+  }
+  for (let turn = 0; turn < 3; turn++) await live()
+  const before = anonymousBytes('self')
+  for (let turn = 0; turn < 10; turn++) await live()
+  const grown = anonymousBytes('self') - before
+  t.log(`grown by ${(grown / 2 ** 20).toFixed(1)} MiB`)
+  t.true(grown < (10 * count * length) / 8, `${grown} bytes`)
 })
 
 for (const way of ['terminate', 'exit', 'throw', 'unref']) {

@@ -1,13 +1,4 @@
-import {
-  closeSync,
-  constants as fileConstants,
-  createWriteStream,
-  existsSync,
-  fstatSync,
-  open,
-  readFileSync,
-  write,
-} from 'node:fs'
+import { closeSync, constants as fileConstants, createWriteStream, fstatSync, open, readFileSync, write } from 'node:fs'
 import { constants } from 'node:os'
 import { Readable, Writable } from 'node:stream'
 
@@ -71,10 +62,13 @@ function keepFromBlocking(stream: Writable): Writable {
 
 /** Whether a descriptor blocks, as nearly all do: a program with an event loop of its own may have passed one on that does not. */
 function isBlocking(descriptor: number): boolean {
-  // proc(5). Where there is none, nothing tells.
-  const path = `/proc/self/fdinfo/${descriptor}`
-  const flags = existsSync(path) ? /flags:\s*(\d+)/.exec(readFileSync(path, 'latin1'))?.[1] : undefined
-  return (parseInt(flags ?? '0', 8) & fileConstants.O_NONBLOCK) === 0
+  try {
+    const [, flags] = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1'))!
+    return (parseInt(flags!, 8) & fileConstants.O_NONBLOCK) === 0
+  } catch {
+    // Nothing tells: there is no proc(5), or Node.js may not read it.
+    return true
+  }
 }
 
 /** Lets the shared streams block as before, for the program that has them next. Node.js does so only at an exit of its own. */

@@ -3,10 +3,10 @@
 //! On a quiet machine most of a round trip is the sleep in `epoll_wait(2)` and the way out of it. Polling without
 //! sleeping saves both, as long as the next event comes soon; the rest of the time it would only burn the CPU.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
+use crate::syscalls;
 
 /// So many polls in a row that found nothing end the polling: what comes, comes too late for it.
 const MAX_MISSES: u32 = 3;
@@ -65,7 +65,7 @@ impl BusyPoll {
                     break;
                 }
                 // Where cores are short, the other side runs now.
-                thread::yield_now();
+                syscalls::yield_now();
             }
         }
         let events = wait(timeout.map(|timeout| timeout.saturating_sub(now().saturating_duration_since(start))))?;

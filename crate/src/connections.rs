@@ -101,7 +101,7 @@ impl Connections {
             }
             Ok(Next::Linger) => {
                 let mut connection = self.remove(context, slot);
-                let reason = if connection.is_ended { Reason::Peer } else { Reason::Stop };
+                let reason = if connection.is_ended { Reason::Peer } else { reason_of_stop(context) };
                 context.log.ended(connection.take_record(), reason);
                 self.lingering.linger(context, connection.socket);
             }
@@ -140,7 +140,7 @@ impl Connections {
 
     /// Tells the ends of those that are cut off with the thread. Those that owe something are reset, as in [`Self::lose`].
     pub fn tell_ends(&mut self, context: &mut Context) {
-        let reason = if context.shared.panic.get().is_some() { Reason::Failed } else { Reason::Stop };
+        let reason = reason_of_stop(context);
         for (_, connection) in &mut self.table {
             if connection.unsent.is_some() {
                 syscalls::reset_at_close(&connection.socket);
@@ -206,12 +206,7 @@ impl Connections {
                 // Nothing has come in that was not served yet. Has the peer read something? Being writable comes as an
                 // event only when a good part of the socket's buffer is free; to fill the rest of it here would be no activity
                 // of the peer.
-                let ticks_since = |age| {
-                    let moment = context.clock.present().checked_sub(age);
-                    let count =
-                        self.ticked.iter().take_while(|tick| moment.is_none_or(|moment| **tick > moment)).count();
-                    u32::try_from(count).unwrap_or(u32::MAX)
-                };
+                let ticks_since = |age| ticks_after(&self.ticked, context.clock.present().checked_sub(age));
                 self.table[slot].note_progress(self.ticks, ticks_since);
                 if self.table[slot].is_idle(self.ticks) {
                     self.close(context, slot, Reason::Idle);
@@ -268,4 +263,15 @@ impl Connections {
         context.poller.remove(&connection.socket);
         connection
     }
+}
+
+/// How many of these ticks, the last one first, came after a moment; all, if it was before all time.
+pub fn ticks_after(ticked: &VecDeque<Instant>, moment: Option<Instant>) -> u32 {
+    let count = ticked.iter().take_while(|tick| moment.is_none_or(|moment| **tick > moment)).count();
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Why connections end that their clients have not ended: a panic on another thread stops this one, too.
+fn reason_of_stop(context: &Context) -> Reason {
+    if context.shared.panic.get().is_some() { Reason::Failed } else { Reason::Stop }
 }

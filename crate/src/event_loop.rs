@@ -154,12 +154,7 @@ impl EventLoop {
             acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, events);
         }
         if has_messages {
-            // Caught up when a turn brought no input: the end of a connection comes after its last message, so one turn
-            // is not enough.
-            self.catching_up.take_if(|(_, turns)| {
-                *turns -= 1;
-                !was_busy || *turns == 0
-            });
+            self.catching_up.take_if(|(_, turns)| has_caught_up(turns, was_busy));
             self.take_messages();
         }
     }
@@ -229,6 +224,7 @@ impl EventLoop {
     /// Cuts all connections, also those of the clients that are connected by now but wait in the backlog.
     fn cut_all(&mut self, cut: Cut, counted: &Sender<usize>) {
         if let Some(acceptor) = &mut self.acceptor {
+            thread::sleep(syscalls::DELIVERY);
             acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, MOST_BEFORE_CUT);
             acceptor.tell_others(|| Message::CutAll(cut, counted.clone()));
         }
@@ -262,4 +258,11 @@ impl EventLoop {
         let others_have_ended = self.acceptor.as_ref().is_none_or(|acceptor| acceptor.running == 0);
         is_done || others_have_ended && self.context.clock.has_passed(deadline)
     }
+}
+
+/// Whether a thread has caught up after a turn, of which it takes at most so many more. It has when one brought no input: the end
+/// of a connection comes after its last message, so one turn is not enough.
+pub fn has_caught_up(turns: &mut u32, was_busy: bool) -> bool {
+    *turns -= 1;
+    !was_busy || *turns == 0
 }

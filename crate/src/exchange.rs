@@ -54,6 +54,8 @@ impl Exchange {
         let _spare = needs_spare.then(|| socket.try_clone().map_err(|_| Error::last("accept"))).transpose()?;
         // Without it the client's port could not be listened on until its TIME_WAIT is over.
         syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+        // An urgent byte of the answer is a byte of it, as on the server's side: RFC 9293, 3.8.5.
+        syscalls::setsockopt(&socket, libc::SOL_SOCKET, libc::SO_OOBINLINE, 1)?;
         syscalls::connect(&socket, to)?;
         let stage = Stage::Connecting;
         let address = syscalls::getsockname(&socket)?;

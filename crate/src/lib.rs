@@ -30,9 +30,10 @@ mod syscalls;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::num::NonZeroUsize;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Float64Array, Function};
+use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Float64Array, Function, JsObjectValue};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
@@ -215,14 +216,22 @@ pub fn exit(code: i32) {
 
 /// Calls a function on the thread of its environment, and does not keep the process alive.
 fn to_javascript(on_report: &Function<NativeReport, ()>) -> napi::Result<impl Fn(Report) + Send + Sync + 'static> {
+    // What Node-API itself was given it would not free when the environment ends before its turn.
+    let (reports, waiting) = channel::<Report>();
     let on_report = on_report
-        .build_threadsafe_function::<Report>()
+        .build_threadsafe_function::<()>()
         .weak::<true>()
         .callee_handled::<false>()
-        .build_callback(|context| Ok(NativeReport::from(context.value)))?;
+        .build_callback(move |context| {
+            let report = waiting.try_recv().map_err(|_| napi::Error::from_reason("a call without a report"))?;
+            // Nor what is made for JavaScript while the environment ends; then nothing of it can be asked, either.
+            let is_ending = context.env.get_global().and_then(|global| global.has_named_property("Buffer")).is_err();
+            Ok(NativeReport::from(if is_ending { Report::Events } else { report }))
+        })?;
     Ok(move |report| {
         // A refusal says that the environment is gone, and with it everyone who could be told.
-        on_report.call(report, ThreadsafeFunctionCallMode::NonBlocking);
+        let _ = reports.send(report);
+        on_report.call((), ThreadsafeFunctionCallMode::NonBlocking);
     })
 }
 

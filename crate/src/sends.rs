@@ -118,6 +118,8 @@ impl Sends {
         let blocked = match error.errno {
             libc::EADDRNOTAVAIL => Some(outgoing.to).filter(|_| !self.is_own),
             libc::EMFILE | libc::ENFILE => None,
+            // macOS 27 resets who finds the backlog full.
+            libc::ECONNRESET if self.is_own => None,
             _ => return self.settle(&outgoing, Err(error), Vec::new()),
         };
         self.paused.insert(blocked, context.clock.after(RETRY));
@@ -132,7 +134,7 @@ impl Sends {
             Ok(false) if exchange.is_written() => self.wait_for_echo(context, slot),
             Ok(false) => self.wait_for_event(context, slot),
             Ok(true) => self.finish(context, slot, Ok(())),
-            Err(error) if exchange.is_connecting() => {
+            Err(error) if exchange.is_connecting() || self.is_own && !exchange.is_accepted => {
                 let (outgoing, _) = self.remove(context, slot);
                 self.retry_or_fail(context, error, outgoing);
             }

@@ -3,6 +3,7 @@
 //! No call makes a descriptor with its flags: a child that another thread forks between the call and the one that sets
 //! close-on-exec inherits it.
 
+use std::hint;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
@@ -19,6 +20,12 @@ const TCPS_CLOSED: u8 = 0;
 /// How long a connection, or what a client has written, may be on its way through loopback after the client's call: XNU leaves it to a
 /// thread of its own (`lo_output`).
 pub const DELIVERY: Duration = Duration::from_millis(5);
+
+/// Goes on: on an Intel processor a thread that yields with `sched_yield(2)` has the lowest priority for 10 ms (`swtch_pri` of XNU), whatever
+/// comes for it meanwhile.
+pub fn yield_now() {
+    hint::spin_loop();
+}
 
 /// A TCP socket over IPv4: socket(2). Writing to a connection that is gone makes no signal: on Darwin SIGPIPE goes to the
 /// process, and blocking it on a thread does not help. What a listener accepts inherits that, and that it does not block

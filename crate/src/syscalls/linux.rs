@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::thread;
 use std::time::Duration;
 
 use libc::{c_int, c_void, sockaddr_in};
@@ -19,6 +20,11 @@ const TCP_CLOSE: u8 = 7;
 /// How long a connection, or what a client has written, may be on its way through loopback after the client's call: Linux delivers it
 /// within the call.
 pub const DELIVERY: Duration = Duration::ZERO;
+
+/// Lets the other threads that wait for this core run, and goes on: `sched_yield(2)`.
+pub fn yield_now() {
+    thread::yield_now();
+}
 
 /// A TCP socket over IPv4: socket(2).
 pub fn socket() -> Result<OwnedFd> {

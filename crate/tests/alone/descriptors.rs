@@ -51,15 +51,17 @@ fn with_threads(threads: usize) -> Config {
 fn sends_and_their_connections_wait_for_each_other() {
     const SENDS: usize = 500;
     let _alone = alone();
-    let running = start(&DEFAULTS);
+    let (running, go_on) = start_stalling(&DEFAULTS);
+    running.stall();
     // Fewer than the sends that may be on the wire at once would need.
     let _limit = Limit::with_free(40);
-
+    // They come together.
     for id in 0..SENDS {
         assert!(running.server.send(id as u64, b"hello".into(), PATIENCE));
     }
+    drop(go_on);
     running.wait_for_sends(SENDS, b"hello");
-    assert_eq!(running.stats().total_connections, SENDS as u64);
+    assert_eq!(running.stats().total_connections, SENDS as u64 + 1);
 }
 
 /// Each could take the descriptor that the other needs.

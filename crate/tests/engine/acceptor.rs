@@ -5,11 +5,13 @@ use std::net::{SocketAddrV4, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use echo_node::acceptor::Acceptor;
 use echo_node::connections::Connections;
 use echo_node::context::Context;
+use echo_node::event_loop::has_caught_up;
 use echo_node::listener::listen;
 use echo_node::mailbox::{Inbox, Message, mailbox};
 use echo_node::poller::{Interest, Source};
@@ -59,6 +61,10 @@ impl Scene {
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
+        if cfg!(target_os = "macos") {
+            // It is on its way for a moment longer.
+            thread::sleep(Duration::from_millis(5));
+        }
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }
@@ -184,6 +190,15 @@ fn a_client_over_the_limit_waits_until_all_have_caught_up() {
 }
 
 #[test]
+fn a_thread_has_caught_up_when_a_turn_brings_nothing_or_it_had_its_turns() {
+    let mut turns = 3;
+    assert!(!has_caught_up(&mut turns, true));
+    assert!(has_caught_up(&mut turns.clone(), false));
+    assert!(!has_caught_up(&mut turns, true));
+    assert!(has_caught_up(&mut turns, true));
+}
+
+#[test]
 fn meanwhile_no_connection_is_handed_over() {
     let mut scene = Scene::new(2, 2, 511);
     let (staying, leaving) = (scene.connect(), scene.connect());
@@ -226,6 +241,7 @@ fn it_pauses_when_accept_keeps_failing() {
     }
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "macOS lets 128 clients wait, and one less than asked")]
 #[test]
 fn it_does_not_listen_while_too_many_wait_for_a_place() {
     let mut scene = Scene::new(0, 1, 511);
@@ -238,6 +254,7 @@ fn it_does_not_listen_while_too_many_wait_for_a_place() {
     assert_eq!(scene.accept(), MANY - PER_TURN);
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "macOS lets 128 clients wait, and one less than asked")]
 #[test]
 fn a_stop_takes_as_many_from_the_backlog_as_may_wait_there() {
     let mut scene = Scene::new(usize::MAX, 1, 2);
@@ -247,6 +264,7 @@ fn a_stop_takes_as_many_from_the_backlog_as_may_wait_there() {
     assert!(TcpStream::connect(scene.address).is_err(), "it still listens");
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "macOS lets 128 clients wait, and one less than asked")]
 #[test]
 fn a_stop_takes_no_more_than_a_turn_may_from_the_backlog() {
     let mut scene = Scene::new(usize::MAX, 1, 511);
@@ -257,6 +275,7 @@ fn a_stop_takes_no_more_than_a_turn_may_from_the_backlog() {
     assert_eq!(scene.open(), MANY);
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "macOS lets 128 clients wait, and one less than asked")]
 #[test]
 fn a_stop_decides_about_all_in_the_backlog() {
     let mut scene = Scene::new(0, 1, 511);

@@ -12,6 +12,7 @@ use echo_node::error::Error;
 use echo_node::exchange::MOST_BEYOND;
 use echo_node::sends::{Outgoing, Settled};
 use echo_node::server::Report;
+use socket2::SockRef;
 
 /// How long our side stays open for the echo.
 const OPEN: Duration = Duration::from_millis(200);
@@ -106,6 +107,20 @@ fn our_side_stays_open_until_the_echo_is_back() {
     let (client, reports) = client();
     client.send(Outgoing::new(1, address, b"data".to_vec(), PATIENCE, OPEN));
     assert_eq!(settled(&reports).remove(0).result.unwrap(), b"data");
+    server.join().unwrap();
+}
+
+#[test]
+fn an_urgent_byte_of_the_answer_is_a_byte_of_it() {
+    let (address, server) = serving(|mut stream| {
+        stream.read_exact(&mut [0; 5]).unwrap();
+        stream.write_all(b"he").unwrap();
+        SockRef::from(&stream).send_out_of_band(b"l").unwrap();
+        stream.write_all(b"lo").unwrap();
+    });
+    let (client, reports) = client();
+    client.send(Outgoing::new(1, address, b"hello".to_vec(), PATIENCE, Duration::ZERO));
+    assert_eq!(settled(&reports).remove(0).result.unwrap(), b"hello");
     server.join().unwrap();
 }
 

@@ -1,5 +1,6 @@
 //! The connections of one thread, without a server: over pairs of Unix sockets, whose other ends the test holds.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{DEFAULTS, NO_FAULTS, bound, wait_until};
 use echo_node::connection::{Connection, Cut, Stay};
-use echo_node::connections::Connections;
+use echo_node::connections::{Connections, ticks_after};
 use echo_node::context::Context;
 use echo_node::faults::Faults;
 use echo_node::poller::Source;
@@ -20,6 +21,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(16);
 const TICK: Duration = Duration::from_secs(1);
 /// More than there is between two looks at the sockets that linger.
 const LOOK: Duration = Duration::from_millis(50);
+const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// At the first of these ticks a connection to which nothing happens is idle. Darwin does not say when the peer has read what it
 /// got, so the first look counts.
 const TICKS: usize = if cfg!(target_os = "linux") { 17 } else { 18 };
@@ -242,6 +244,83 @@ fn a_stop_does_not_wait_for_a_client_that_has_ended_and_is_gone() {
     });
 }
 
+// A Unix socket counts as unacknowledged what its peer has not read.
+#[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]
+#[test]
+fn one_that_was_cut_is_closed_when_its_client_ends_whatever_it_has_read() {
+    let mut scene = Scene::new();
+    let mut peer = scene.connect();
+    peer.write_all(b"hello").unwrap();
+    scene.serve_events();
+    assert_eq!(scene.connections.cut_all(&scene.context, Cut::Close), 1);
+    scene.turn(Duration::ZERO);
+    scene.serve_events();
+    assert!(!scene.connections.is_empty());
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(scene.serve_events(), 1);
+    assert!(scene.connections.is_empty());
+}
+
+#[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]
+#[test]
+fn those_that_a_stop_waits_for_are_cut_and_counted_too() {
+    let mut scene = Scene::new();
+    let _open = scene.connect();
+    let (mut ours, _peer) = UnixStream::pair().unwrap();
+    ours.write_all(b"unread").unwrap();
+    ours.set_nonblocking(true).unwrap();
+    scene.context.shared.open.fetch_add(1, Relaxed);
+    scene.connections.lingering.linger(&scene.context, OwnedFd::from(ours));
+    scene.turn(Duration::ZERO);
+    assert_eq!(scene.connections.cut_all(&scene.context, Cut::Reset), 2);
+    scene.turn(LOOK);
+    assert_eq!(scene.open(), 0);
+}
+
+#[test]
+fn many_that_were_turned_away_are_closed_a_part_per_turn() {
+    let mut scene = Scene::new();
+    scene.turn(Duration::ZERO);
+    let mut peers = Vec::new();
+    for _ in 0..=PER_TURN {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        scene.connections.lingering.end(&scene.context, OwnedFd::from(ours));
+        peers.push(peer);
+    }
+    let next_look = |scene: &Scene| scene.connections.lingering.next_look;
+    scene.turn(TICK * 19 / 20);
+    assert_eq!(next_look(&scene), Some(scene.context.clock.after(PAUSE_BETWEEN_LOOKS)));
+    scene.turn(TICK / 10);
+    assert_eq!(next_look(&scene), Some(scene.context.clock.now()), "there are more");
+    scene.turn(TICK);
+    assert_eq!(next_look(&scene), None);
+    assert!(scene.connections.is_empty());
+}
+
+#[test]
+fn ticks_after_a_moment_are_counted() {
+    let first = Instant::now();
+    let ticked = VecDeque::from([2 * TICK, TICK, Duration::ZERO].map(|time| first + time));
+    let after = |time| ticks_after(&ticked, Some(first + time));
+    assert_eq!([2 * TICK, TICK + LOOK, TICK, LOOK, Duration::ZERO].map(after), [0, 1, 1, 2, 2]);
+    assert_eq!(ticks_after(&ticked, None), 3);
+}
+
+#[test]
+fn what_is_written_puts_the_timeout_off_as_well() {
+    let mut scene = Scene::new();
+    scene.faults = Some(Faults { chunk: 7, ..NO_FAULTS });
+    let mut peer = scene.connect();
+    peer.write_all(&[7; 1000]).unwrap();
+    for _ in 0..2 * TICKS {
+        scene.turn(TICK);
+        assert_eq!(scene.serve_events(), 1);
+        peer.read_exact(&mut [0; 7]).unwrap();
+    }
+    assert_eq!(scene.open(), 1);
+}
+
 #[test]
 fn what_is_to_be_cut_is_not_handed_over() {
     let mut scene = Scene::new();
@@ -272,6 +351,16 @@ fn a_client_that_does_not_read_is_idle_whatever_room_there_is() {
         scene.serve_events();
     }
     assert_eq!(scene.open(), 0);
+}
+
+#[test]
+fn what_cannot_be_written_is_no_activity() {
+    let mut scene = Scene::new();
+    scene.faults = Some(Faults { chunk: 1, ..NO_FAULTS });
+    let mut peer = scene.connect();
+    peer.write_all(&[7; 10_000]).unwrap();
+    // The kernel takes fewer, each in a buffer of its own.
+    assert!((0..10_000).any(|_| !scene.connections.advance(&mut scene.context, 0)));
 }
 
 #[test]

@@ -205,8 +205,8 @@ fn events_that_nobody_takes_are_counted_beyond_a_bound() {
     for count in 1..=MOST_UNTAKEN + MISSED {
         reset(running.connect());
         // The backlog is shorter.
-        if count % 256 == 0 {
-            running.wait_for("they are accepted", |stats| stats.total_connections + 256 > count as u64);
+        if count % 100 == 0 {
+            running.wait_for("they are accepted", |stats| stats.total_connections + 100 > count as u64);
         }
     }
     let total = (MOST_UNTAKEN + MISSED) as u64;

@@ -1,6 +1,6 @@
 //! A fault of our own ends the server, and nothing else.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::support::{DEFAULTS, PATIENCE, bound, echo};
 use echo_node::context::Context;
 use echo_node::event_loop::EventLoop;
+use echo_node::log::{Kind, Reason};
 use echo_node::mailbox::{Message, mailbox};
 use echo_node::sends::{Outgoing, Sends};
 use echo_node::server::{Report, Server};
@@ -27,14 +28,47 @@ fn a_panic_on_the_io_thread_ends_the_server_and_is_reported() {
     })
     .unwrap();
     let address = server.address.to_string();
-    let mut stream = TcpStream::connect(&address).unwrap();
-    echo(&stream, b"all is well");
+    // Those that last are dealt out in turn.
+    let streams = [(); 2].map(|()| TcpStream::connect(&address).unwrap());
+    for stream in &streams {
+        (0..3).for_each(|_| echo(stream, b"all is well"));
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
 
     assert!(server.send(1, Vec::new(), PATIENCE));
     assert_eq!(ended.recv().unwrap().as_deref(), Some("out of order"));
     assert!(!server.send(2, Vec::new(), PATIENCE), "a server that has failed takes a send");
-    assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "its connections are closed");
+    for mut stream in streams {
+        let error = stream.read(&mut [0]).err().map(|error| error.kind());
+        assert!(error.is_none_or(|error| error == ErrorKind::ConnectionReset), "its connections are closed");
+    }
     assert!(TcpStream::connect(&address).is_err(), "its port is free");
+}
+
+#[test]
+fn all_connections_end_for_that_reason() {
+    bound();
+    let (sender, ended) = channel();
+    let config = Config { threads: 2.try_into().unwrap(), observed: true, ..DEFAULTS };
+    let server = Server::start(&config, move |report| match report {
+        Report::Settled(_) => panic!("out of order"),
+        Report::Ended(_) => sender.send(()).unwrap(),
+        Report::Events => {}
+    })
+    .unwrap();
+    // Those that are told of are dealt out in turn.
+    let streams = [(); 4].map(|()| TcpStream::connect(server.address).unwrap());
+    for stream in &streams {
+        echo(stream, b"all is well");
+    }
+    assert!(server.send(1, Vec::new(), PATIENCE));
+    ended.recv_timeout(PATIENCE).unwrap();
+    let reasons = server.take_events().0.into_iter().filter_map(|event| match event.kind {
+        Kind::Ended { reason, .. } => Some(reason),
+        _ => None,
+    });
+    // The send's own connection has ended before.
+    assert_eq!(reasons.filter(|reason| *reason == Reason::Failed).count(), streams.len());
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{DEFAULTS, PATIENCE, Running, noise, start, start_stalling};
+use crate::support::{DEFAULTS, PATIENCE, Running, bound, noise, start, start_stalling, wait_until};
 use echo_node::context::Context;
 use echo_node::error::{Error, Result};
 use echo_node::listener::listen;
@@ -16,6 +16,7 @@ use echo_node::sends::{Outgoing, Sends, Settled};
 use echo_node::server::Report;
 use echo_node::shared::Config;
 use echo_node::shared::Shared;
+use socket2::SockRef;
 
 /// Waits until so many sends are settled, each once.
 fn results(running: &Running, count: usize) -> HashMap<u64, Result<Vec<u8>>> {
@@ -146,8 +147,9 @@ fn a_send_that_found_the_backlog_full_does_not_wait_for_the_kernel() {
 
 /// Carries one send out without a server of ours.
 fn exchange(to: SocketAddrV4, data: &[u8]) -> Settled {
+    bound();
     let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
-    let mut sends = Sends::new(true);
+    let mut sends = Sends::new(false);
     sends.push(&context.clock, Outgoing::new(1, to, data.into(), PATIENCE, Duration::ZERO));
     sends.start_next(&mut context);
     loop {
@@ -211,4 +213,59 @@ fn a_cancelled_send_is_settled_and_its_connection_reset() {
         }
     }
     running.wait_for("the server has dropped them", |stats| stats.active_connections == 0);
+}
+
+#[test]
+fn a_send_is_unaccepted_until_its_peer_is_accepted() {
+    bound();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let SocketAddr::V4(address) = listener.local_addr().unwrap() else { unreachable!() };
+    let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
+    let mut sends = Sends::new(true);
+    sends.push(&context.clock, Outgoing::new(1, address, b"hello".into(), PATIENCE, Duration::ZERO));
+    assert!(sends.need_listener() && !sends.is_any_unaccepted());
+    assert!(sends.start_next(&mut context));
+    assert!(sends.need_listener() && sends.is_any_unaccepted());
+    assert!(!sends.note_accepted(address), "that is nobody's");
+    let (_accepted, SocketAddr::V4(peer)) = listener.accept().unwrap() else { unreachable!() };
+    assert!(sends.note_accepted(peer));
+    assert!(!sends.need_listener() && !sends.is_any_unaccepted());
+}
+
+/// As on macOS 27 where the backlog is full.
+#[test]
+fn a_send_to_the_own_server_that_is_reset_before_it_is_accepted_begins_again() {
+    bound();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let SocketAddr::V4(address) = listener.local_addr().unwrap() else { unreachable!() };
+    let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
+    let mut sends = Sends::new(true);
+    sends.push(&context.clock, Outgoing::new(1, address, b"hello".into(), Duration::MAX, Duration::ZERO));
+    let mut pass = |time, sends: &mut Sends| {
+        for index in 0..context.poller.wait(Some(Duration::ZERO)).unwrap() {
+            let Source::Exchange(slot) = context.poller.source(index) else { unreachable!() };
+            sends.advance(&mut context, slot);
+        }
+        for _ in 0..2 {
+            context.clock.begin_wait(Some(Duration::ZERO), Instant::now);
+            context.clock.end_wait(Instant::now(), time);
+        }
+        sends.run_timers(&mut context);
+        sends.start_next(&mut context)
+    };
+    assert!(pass(Duration::ZERO, &mut sends));
+    let (first, _) = listener.accept().unwrap();
+    SockRef::from(&first).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(first);
+    wait_until("it begins again", || pass(Duration::from_secs(1), &mut sends));
+    let (mut second, SocketAddr::V4(peer)) = listener.accept().unwrap() else { unreachable!() };
+    assert!(sends.note_accepted(peer));
+    second.read_exact(&mut [0; 5]).unwrap();
+    second.write_all(b"hello").unwrap();
+    drop(second);
+    wait_until("it is over", || {
+        pass(Duration::ZERO, &mut sends);
+        !sends.settled.is_empty()
+    });
+    assert_eq!(sends.settled[0].result.as_deref(), Ok(&b"hello"[..]));
 }
