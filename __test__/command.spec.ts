@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
 import test from 'ava'
@@ -259,12 +259,23 @@ test('the node ends when nobody reads its replies any more', async (t) => {
 
 test('reports that nobody reads are counted, not kept', async (t) => {
   const node = spawn(process.execPath, [EXECUTABLE], { stdio: 'pipe', timeout: 60_000 })
-  node.stdin.end(`${'x\n'.repeat(40_000)}${INIT}\n`)
+  node.stdin.end(`${'x\n'.repeat(100_000)}${INIT}\n`)
   // The reply shows that all lines were read, though nobody took the reports.
   await once(node.stdout, 'data')
   const reports = (await text(node.stderr)).trimEnd().split('\n')
-  t.true(reports.length < 20_000)
+  t.true(reports.length < 50_000)
   t.regex(reports.at(-1)!, /^echo-node: \d+ more lines, left out because nobody read them$/)
+})
+
+test('reports to a file are all there, however many come at once', async (t) => {
+  const path = join(await mkdtemp(join(tmpdir(), 'echo-node-')), 'log')
+  t.teardown(() => rm(dirname(path), { recursive: true }))
+  const log = openSync(path, 'w')
+  const node = spawn(process.execPath, [EXECUTABLE], { stdio: ['pipe', 'ignore', log], timeout: 60_000 })
+  closeSync(log)
+  node.stdin!.end('x\n'.repeat(3000))
+  await once(node, 'exit')
+  t.is((await readFile(path, 'utf8')).match(/malformed/g)?.length, 3000)
 })
 
 test('input and output may be files', async (t) => {

@@ -2,15 +2,18 @@
 
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
+import { setImmediate as immediate } from 'node:timers/promises'
 
 import test from 'ava'
+
+import { Deadline } from '../api/timers.ts'
 import { EchoServer, send, stats, type SendOptions } from 'echo-node'
 
 import { Child, killAll } from '../support/children.ts'
 import { typescript } from '../support/paths.ts'
 import { freePort } from '../support/ports.ts'
 import { descriptors, threads } from '../support/proc.ts'
-import { until } from '../support/wait.ts'
+import { deferred, until } from '../support/wait.ts'
 import { runScript } from './support/command.ts'
 import { listening } from './support/listening.ts'
 import { withoutAnswer } from './support/namespace.ts'
@@ -176,3 +179,32 @@ test('a server that ends the connection at once is no failure', async (t) => {
   const { port } = server.address() as AddressInfo
   t.deepEqual(await send('hello', { port }), { echoed: 'bye', bytes: 3 })
 })
+
+test('a stall while a name is resolved costs no send', async (t) => {
+  const { port } = listening(t)
+  for (let turn = 0; turn < 10; turn++) {
+    const sent = send('hello', { host: 'localhost', port: port!, timeout: 200 })
+    // Longer than it may take. The name is resolved meanwhile.
+    hold(300)
+    t.is((await sent).echoed, 'hello')
+  }
+})
+
+test('a deadline counts little of a stall', async (t) => {
+  const { promise, resolve } = deferred()
+  const begin = performance.now()
+  const deadline = new Deadline(200, resolve)
+  hold(300)
+  await immediate()
+  t.true(new Deadline(200, resolve).clear() > 150)
+  t.true(deadline.clear() >= 150, 'two steps of the stall count')
+  const next = new Deadline(100, resolve)
+  await promise
+  t.true(performance.now() - begin >= 400)
+  t.true(next.clear() <= 0)
+})
+
+/** Keeps JavaScript busy for so many milliseconds. */
+function hold(time: number): void {
+  for (const begin = performance.now(); performance.now() - begin < time;);
+}

@@ -8,15 +8,12 @@ import { startClient, type NativeClient, type NativeTimes } from './binding.ts'
 import { codedError, systemError, type Address } from './errors.ts'
 import { payload } from './options.ts'
 import { Sends } from './sends.ts'
-import { clearInterval, clearTimeout, now, setImmediate, setInterval, setTimeout } from './timers.ts'
+import { clearInterval, Deadline, setInterval } from './timers.ts'
 
 /** How long its thread stays without sends, in milliseconds. */
 const IDLE = 5000
 
-/** As late as a timer can fire, in milliseconds. */
-const LATEST = 0x7fff_ffff
-
-/** What is left at least for a send when its name is resolved, in milliseconds. */
+/** What is left at least for a send when its name is resolved, in milliseconds, though a stall has used up the rest. */
 const LEAST = 50
 
 const sends = new Sends(updateKeepAlive)
@@ -45,18 +42,13 @@ export function send(
 
 /** Its time begins now. When the name is resolved, `to` and the errors say the address. */
 function resolveAndSend(id: number, to: Address, bytes: Uint8Array, { timeout, halfCloseAfter }: NativeTimes): void {
-  const end = now() + timeout
   const late = { errno: -constants.errno.ETIMEDOUT, syscall: 'getaddrinfo' }
-  // After a stall the answer may be here: it is heard before what is set as immediate.
-  const giveUp = (): void => void setImmediate(() => sends.reject(id, systemError(late, to)))
-  const deadline = setTimeout(giveUp, Math.min(timeout, LATEST))
+  const deadline = new Deadline(timeout, () => sends.reject(id, systemError(late, to)))
   lookup(to.host, { family: 4 }, (error, ip) => {
-    clearTimeout(deadline)
+    const left = Math.max(Math.min(timeout, LEAST), Math.ceil(deadline.clear()))
     if (!sends.has(id)) return
     if (error) return sends.reject(id, error)
     to.host = ip
-    // A little is left, though a stall has used up the rest.
-    const left = Math.max(Math.min(timeout, LEAST), Math.ceil(end - now()))
     client!.send(id, ip, to.port, bytes, { timeout: left, halfCloseAfter })
   })
 }

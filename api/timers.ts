@@ -5,7 +5,7 @@
 
 import timers from 'node:timers'
 
-export const { setImmediate, setInterval, clearInterval, setTimeout, clearTimeout } = timers
+export const { setImmediate, clearImmediate, setInterval, clearInterval } = timers
 const { hrtime } = process
 export const nextTick = process.nextTick.bind(process)
 
@@ -13,4 +13,41 @@ export const nextTick = process.nextTick.bind(process)
 export function now(): number {
   const [seconds, nanoseconds] = hrtime()
   return seconds * 1000 + nanoseconds / 1e6
+}
+
+/** How often a deadline looks at the clock, in milliseconds. */
+const STEP = 25
+
+/**
+ * Calls back when the process has run for so many milliseconds. Of a stall, of the process or of its JavaScript, at most two
+ * steps count, and what came meanwhile is heard before.
+ */
+export class Deadline {
+  #left: number
+  #before = now()
+  #last: NodeJS.Immediate | undefined
+  readonly #steps: NodeJS.Timeout
+
+  constructor(time: number, onPassed: () => void) {
+    this.#left = time
+    this.#steps = setInterval(() => {
+      if (this.#look() > 0) return
+      clearInterval(this.#steps)
+      this.#last = setImmediate(onPassed)
+    }, STEP)
+  }
+
+  /** Ends it, and returns how many milliseconds were left. */
+  clear(): number {
+    clearInterval(this.#steps)
+    clearImmediate(this.#last)
+    return this.#look()
+  }
+
+  #look(): number {
+    const time = now()
+    this.#left -= Math.min(time - this.#before, 2 * STEP)
+    this.#before = time
+    return this.#left
+  }
 }

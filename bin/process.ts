@@ -256,6 +256,9 @@ export function giveUpUnread(): void {
   givesUpUnread = true
 }
 
+/** Bytes of reports that wait at most. */
+const UNREAD_REPORTS = 1024 * 1024
+
 let givesUpUnread = false
 /** Standard error, once something was reported. */
 let reports: Writable | undefined
@@ -269,7 +272,8 @@ let leftOut = 0
 export function report(line: string): void {
   if (isFull) return void leftOut++
   reports ??= openOutput(process.stderr).on('error', () => {})
-  isFull = !reports.write(`echo-node: ${line.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}\n`)
+  reports.write(`echo-node: ${line.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}\n`)
+  isFull = reports.writableLength > UNREAD_REPORTS
   if (isFull) reports.once('drain', resume)
 }
 

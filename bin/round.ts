@@ -1,8 +1,7 @@
-import { lookup } from 'node:dns/promises'
+import { lookup } from 'node:dns'
 import { isIPv4 } from 'node:net'
-import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 
-import { now } from '../api/timers.ts'
+import { Deadline, now } from '../api/timers.ts'
 import { send, type SystemError } from '../index.ts'
 
 /** What to ping. */
@@ -41,6 +40,9 @@ export interface Loss {
 /** Milliseconds that are left for a server that answers at the end of what it reads. */
 const TIME_FOR_END = 500
 
+/** Milliseconds that are left at least when the name is resolved, though a stall has used up the rest. */
+const LEAST = 50
+
 const WORDS: Readonly<Record<string, Loss['word']>> = {
   ECONNREFUSED: 'REFUSED',
   ETIMEDOUT: 'TIMEOUT',
@@ -55,7 +57,6 @@ const WORDS: Readonly<Record<string, Loss['word']>> = {
 
 /** Sends data on a connection of its own, and compares what comes back. */
 export async function runRound(target: Target, data: Buffer, timeout: number, signal: AbortSignal): Promise<Round> {
-  const deadline = now() + timeout
   let began = now()
   let remoteAddress: string | undefined
   const ended = (received: Buffer, error?: Partial<SystemError>): Round => {
@@ -63,9 +64,8 @@ export async function runRound(target: Target, data: Buffer, timeout: number, si
     return { remoteAddress, duration, received: received.length, ...judge(data, received, error) }
   }
   try {
-    remoteAddress = await resolve(target.host, timeout, signal)
-    began = now()
-    const left = Math.max(1, Math.ceil(deadline - began))
+    const { address, left } = await resolve(target.host, timeout, signal)
+    ;[remoteAddress, began] = [address, now()]
     // A path may forget a connection whose client has ended its side sooner than others. A server that answers only then gets
     // the rest of the time.
     const halfCloseAfter = left - Math.min(TIME_FOR_END, Math.ceil(left / 4))
@@ -77,23 +77,23 @@ export async function runRound(target: Target, data: Buffer, timeout: number, si
   }
 }
 
-async function resolve(host: string, timeout: number, signal: AbortSignal): Promise<string> {
-  if (isIPv4(host)) return host
-  const over = new AbortController()
-  // Not by `AbortSignal.any`: what it makes is kept for as long as the signals live.
-  const abort = (): void => over.abort()
-  signal.addEventListener('abort', abort)
-  const late = Object.assign(new Error(`getaddrinfo ETIMEDOUT ${host}`), { code: 'ETIMEDOUT', syscall: 'getaddrinfo' })
-  const deadline = delay(timeout, undefined, { signal: over.signal })
-    // After a stall the answer may be here: it is heard before what is set as immediate.
-    .then(() => nextTurn(undefined, { signal: over.signal }))
-    .then(() => Promise.reject(late))
-  try {
-    return (await Promise.race([lookup(host, { family: 4 }), deadline])).address
-  } finally {
-    signal.removeEventListener('abort', abort)
-    over.abort()
-  }
+/** The address of a host, and how much of the time is left, in milliseconds. */
+function resolve(host: string, timeout: number, signal: AbortSignal): Promise<{ address: string; left: number }> {
+  if (isIPv4(host)) return Promise.resolve({ address: host, left: timeout })
+  return new Promise((fulfil, reject) => {
+    const late = { code: 'ETIMEDOUT', syscall: 'getaddrinfo' }
+    const deadline = new Deadline(timeout, () =>
+      reject(Object.assign(new Error(`getaddrinfo ETIMEDOUT ${host}`), late)),
+    )
+    const abort = (): void => reject(signal.reason as Error)
+    signal.addEventListener('abort', abort)
+    lookup(host, { family: 4 }, (error, address) => {
+      const left = Math.max(Math.min(timeout, LEAST), Math.ceil(deadline.clear()))
+      signal.removeEventListener('abort', abort)
+      if (error) reject(error)
+      else fulfil({ address, left })
+    })
+  })
 }
 
 /** A wrong byte says more than the failure that came after it, a missing one only where there was none. */
