@@ -1,7 +1,7 @@
 //! The client without a server of its own.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -108,6 +108,16 @@ fn our_side_stays_open_until_the_echo_is_back() {
     client.send(Outgoing::new(1, address, b"data".to_vec(), PATIENCE, OPEN));
     assert_eq!(settled(&reports).remove(0).result.unwrap(), b"data");
     server.join().unwrap();
+}
+
+#[test]
+fn a_send_that_is_cancelled_is_settled() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let SocketAddr::V4(address) = listener.local_addr().unwrap() else { unreachable!() };
+    let (client, reports) = client();
+    client.send(Outgoing::new(1, address, b"data".to_vec(), Duration::MAX, Duration::ZERO));
+    client.cancel(1);
+    assert_eq!(settled(&reports).remove(0).result.unwrap_err().errno, libc::ECANCELED);
 }
 
 #[test]

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::support::{DEFAULTS, bound};
-use echo_node::connection::{Connection, Next, READ_SIZE_OVER_LIMIT, UNSENT_LIMIT};
+use echo_node::connection::{Connection, Next, READ_SIZE_OVER_LIMIT, TICKS_PER_TIMEOUT, UNSENT_LIMIT};
 use echo_node::context::Context;
 use echo_node::context::{READ_SIZE, read_size};
 use echo_node::error::Result;
+use echo_node::exchange::MOST_BEYOND;
 use echo_node::poller::Interest;
-use echo_node::read_again::FEW;
+use echo_node::read_again::{FEW, IN_A_ROW};
 use echo_node::shared::Shared;
 
 struct Pair {
@@ -80,6 +81,32 @@ fn where_it_pays_one_call_echoes_all_that_is_here() {
         assert_eq!(pair.advance(), Ok(Next::Continue));
         assert_eq!(pair.take(), echoed);
     }
+}
+
+#[test]
+fn where_it_pays_one_call_echoes_so_much_at_most() {
+    let mut pair = pair();
+    pair.context.read_size = 4;
+    pair.context.read_again.note(FEW);
+    pair.peer.write_all(&[7; 1000]).unwrap();
+    assert_eq!(pair.advance(), Ok(Next::Continue));
+    assert_eq!(pair.take(), 4 * (1 + IN_A_ROW as usize));
+}
+
+#[test]
+fn the_connection_of_a_send_is_never_idle() {
+    let (ours, _peer) = UnixStream::pair().unwrap();
+    for is_of_send in [false, true] {
+        let connection = Connection::new(OwnedFd::from(ours.try_clone().unwrap()), is_of_send, None);
+        assert!(!connection.is_idle(TICKS_PER_TIMEOUT));
+        assert_eq!(connection.is_idle(TICKS_PER_TIMEOUT + 1), !is_of_send);
+    }
+}
+
+#[test]
+fn limits_are_those_of_the_documents() {
+    assert_eq!((UNSENT_LIMIT, READ_SIZE_OVER_LIMIT, READ_SIZE), (64 << 20, 4 << 10, 1 << 20));
+    assert_eq!(MOST_BEYOND, 16 << 20);
 }
 
 #[test]

@@ -13,9 +13,10 @@ use crate::support::{DEFAULTS, NO_FAULTS, bound, wait_until};
 use echo_node::connection::{Connection, Cut, Stay};
 use echo_node::connections::{Connections, ticks_after};
 use echo_node::context::Context;
-use echo_node::faults::Faults;
+use echo_node::faults::{Fate, Faults};
 use echo_node::poller::Source;
 use echo_node::shared::Shared;
+use socket2::SockRef;
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(16);
 const TICK: Duration = Duration::from_secs(1);
@@ -114,6 +115,7 @@ fn what_happens_puts_the_timeout_off() {
         scene.turn(TICK);
         peer.write_all(b"hello").unwrap();
         scene.serve_events();
+        peer.read_exact(&mut [0; 5]).unwrap();
     }
     assert_eq!(scene.open(), 1);
 }
@@ -296,6 +298,60 @@ fn many_that_were_turned_away_are_closed_a_part_per_turn() {
     scene.turn(TICK);
     assert_eq!(next_look(&scene), None);
     assert!(scene.connections.is_empty());
+}
+
+#[test]
+fn no_more_than_so_many_that_were_turned_away_wait_for_their_end() {
+    let mut scene = Scene::new();
+    let mut peers = Vec::new();
+    for _ in 0..=PER_TURN {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        scene.connections.lingering.turn_away(&mut scene.context, OwnedFd::from(ours));
+        peers.push(peer);
+    }
+    let mut last = peers.pop().unwrap();
+    assert!(peers.iter_mut().all(|peer| peer.write_all(b"unread").is_ok()));
+    assert!(last.write_all(b"refused").is_err(), "it is closed");
+    assert_eq!(last.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn one_that_was_turned_away_and_resets_is_closed() {
+    let mut scene = Scene::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    scene.connections.lingering.turn_away(&mut scene.context, OwnedFd::from(ours));
+    SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    wait_until("it is closed", || {
+        scene.serve_events();
+        scene.connections.is_empty()
+    });
+}
+
+#[test]
+fn a_stalled_connection_wants_nothing_until_a_stop_drops_all_that_waits() {
+    let mut scene = Scene::new();
+    scene.faults = Some(Faults { fate: Some((1, Fate::Stall)), ..NO_FAULTS });
+    scene.context.read_size = 4;
+    let mut peer = scene.connect();
+    peer.write_all(b"0123456789").unwrap();
+    assert_eq!(scene.serve_events(), 1);
+    assert_eq!(scene.serve_events(), 0, "its input wakes the loop");
+    scene.context.stop_deadline = Some(Duration::MAX);
+    scene.connections.drain();
+    scene.turn(Duration::ZERO);
+    // Nine bytes are left: three reads, and one that finds no more.
+    for _ in 0..3 {
+        assert_eq!((scene.serve_events(), scene.open()), (1, 1));
+        assert!(scene.connections.lingering.is_empty());
+    }
+    scene.serve_events();
+    assert_eq!(peer.read(&mut [0; 5]).unwrap(), 1);
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{DEFAULTS, NO_FAULTS, PATIENCE, Running, echo, noise, start, write_and_end};
 use echo_node::faults::{Dealer, Fate, Faults};
+use echo_node::poller::Interest;
 use echo_node::shared::Config;
 use socket2::SockRef;
 
@@ -84,6 +85,49 @@ fn delays_of_a_range_follow_from_the_seed() {
     let all = delays(7);
     assert!(all.iter().all(|delay| (milliseconds(10)..=milliseconds(500)).contains(delay)));
     assert!(all.iter().max().unwrap().saturating_sub(*all.iter().min().unwrap()) > milliseconds(200), "{all:?}");
+}
+
+#[test]
+fn delays_are_those_of_splitmix64() {
+    let second = Duration::from_secs(1);
+    let mut fault = dealer(Faults { delay: (Duration::ZERO, second), seed: 0, ..NO_FAULTS }).deal().unwrap();
+    let now = Instant::now();
+    // The first numbers of that generator from 1.
+    for number in [0x910a_2dec_8902_5cc1_u64, 0xbeeb_8da1_658e_ec67, 0xf893_a2ee_fb32_555e] {
+        let expected = Duration::from_nanos(u64::try_from((second.as_nanos() * u128::from(number)) >> 64).unwrap());
+        let delay = fault.hold(now).unwrap() - now;
+        assert!(delay.abs_diff(expected) < Duration::from_micros(1), "{delay:?}, not {expected:?}");
+    }
+}
+
+#[test]
+fn what_has_written_nothing_may_go_on_at_once() {
+    let mut fault = dealer(Faults { rate: 1000, ..NO_FAULTS }).deal().unwrap();
+    let now = Instant::now();
+    assert_eq!(fault.note_written(now, 0), None);
+    assert_eq!(fault.note_written(now, 1), Some(now + milliseconds(1)));
+}
+
+#[test]
+fn an_echoing_connection_wants_to_read_or_to_write() {
+    let fault = dealer(delayed(1)).deal().unwrap();
+    let wanted = |unsent, is_draining| fault.wanted(unsent, is_draining);
+    assert_eq!(
+        [(true, true), (true, false)].map(|(unsent, draining)| wanted(unsent, draining)),
+        [Interest::Writable; 2]
+    );
+    assert_eq!((wanted(false, true), wanted(false, false)), (Interest::Both, Interest::Readable));
+}
+
+#[test]
+fn a_reset_comes_no_sooner_than_100_ms_after_the_last_echo() {
+    for running in servers(after(5, Fate::Reset), DEFAULTS) {
+        let client = running.connect();
+        let begin = Instant::now();
+        echo(&client, b"hello");
+        assert_eq!(read_to_end(&client), (Vec::new(), Some(ErrorKind::ConnectionReset)));
+        assert!(begin.elapsed() >= milliseconds(100), "{:?}", begin.elapsed());
+    }
 }
 
 #[test]

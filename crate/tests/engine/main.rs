@@ -14,6 +14,8 @@ mod exhaustion;
 mod failure;
 mod faults;
 mod limits;
+mod listener;
+mod poller;
 mod read_again;
 mod sends;
 mod stalls;
