@@ -208,9 +208,9 @@ function unread(stream: Writable): number {
   return stream.writableLength + (handleOf(stream)?.writeQueueSize ?? 0) - bytesWritten
 }
 
-/** Waits until a stream has written what it holds. With nothing to write, a broken one is not asked. */
+/** Waits until a stream has written what it holds, and what comes meanwhile. With nothing to write, a broken one is not asked. */
 async function written(stream: Writable): Promise<void> {
-  if (stream.writableLength > 0) await new Promise((resolve) => stream.write('', resolve))
+  while (stream.writableLength > 0 && !stream.destroyed) await new Promise((resolve) => stream.write('', resolve))
 }
 
 let isAtOnce = false
