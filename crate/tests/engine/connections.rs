@@ -355,6 +355,17 @@ fn a_stalled_connection_wants_nothing_until_a_stop_drops_all_that_waits() {
 }
 
 #[test]
+fn a_delayed_connection_wants_nothing_until_its_echo_is_due() {
+    let mut scene = Scene::new();
+    scene.faults = Some(Faults { delay: (IDLE_TIMEOUT, IDLE_TIMEOUT), ..NO_FAULTS });
+    let mut peer = scene.connect();
+    peer.write_all(b"delayed").unwrap();
+    assert_eq!(scene.serve_events(), 1);
+    peer.write_all(b"behind it").unwrap();
+    assert_eq!(scene.serve_events(), 0, "its input wakes the loop");
+}
+
+#[test]
 fn ticks_after_a_moment_are_counted() {
     let first = Instant::now();
     let ticked = VecDeque::from([2 * TICK, TICK, Duration::ZERO].map(|time| first + time));

@@ -109,6 +109,16 @@ fn what_has_written_nothing_may_go_on_at_once() {
 }
 
 #[test]
+fn after_a_pause_little_is_caught_up_with() {
+    let mut fault = dealer(Faults { rate: 1000, ..NO_FAULTS }).deal().unwrap();
+    let begin = Instant::now();
+    fault.note_written(begin, 1);
+    let later = begin + Duration::from_secs(10);
+    let burst = (1..100).find(|_| fault.note_written(later, 1).is_some());
+    assert_eq!(burst, Some(6), "5 ms of the rate, and the byte that is too much");
+}
+
+#[test]
 fn an_echoing_connection_wants_to_read_or_to_write() {
     let fault = dealer(delayed(1)).deal().unwrap();
     let wanted = |unsent, is_draining| fault.wanted(unsent, is_draining);

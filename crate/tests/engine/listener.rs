@@ -1,9 +1,17 @@
-//! Where a server can listen.
+//! Where a server can listen, and how many threads it has.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::thread;
 
 use echo_node::error::Error;
 use echo_node::listener::listen;
+use echo_node::shared::default_threads;
+
+#[test]
+fn there_are_as_many_threads_as_cpus_and_at_most_four() {
+    let cpus = thread::available_parallelism().unwrap().get();
+    assert_eq!(default_threads().get(), cpus.min(4));
+}
 
 #[test]
 fn an_address_that_nobody_can_connect_to_is_refused() {
