@@ -10,9 +10,14 @@ import { serve } from './lib/servers.ts'
 /** The engine on any free port, without a Node.js around it. It never polls: how often would depend on the machine. */
 const ENGINE = [at('target/release/examples/serve'), '127.0.0.1:0', '0']
 
+/** The median of five servers: how the client's answers fall between the calls is up to the machine. */
 async function syscalls(): Promise<number> {
-  await using server = await serve({ name: 'serve', needs: 'serve', command: ENGINE, pinning: 'free' })
-  return await syscallsPerMessage(server)
+  const counts: number[] = []
+  while (counts.length < 5) {
+    await using server = await serve({ name: 'serve', needs: 'serve', command: ENGINE, pinning: 'free' })
+    counts.push(await syscallsPerMessage(server))
+  }
+  return counts.toSorted((one, other) => one - other)[2]!
 }
 
 /** Whether it is within the limit; says so either way. */

@@ -7,7 +7,7 @@ import { at } from '../../support/paths.ts'
 import { attempt } from '../../support/run.ts'
 
 /** The core for the client; none where there is only one core. */
-const CLIENT_CORE = availableParallelism() > 1 ? 1 : undefined
+export const CLIENT_CORE = availableParallelism() > 1 ? 1 : undefined
 
 const LOADGEN = at('target/release/echo-loadgen')
 

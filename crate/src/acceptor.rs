@@ -135,7 +135,15 @@ impl Acceptor {
     ///
     /// It admits as many as there is room for, and turns away only if there is none: a client that it has just admitted
     /// may already be gone, and may be the next one in line.
+    #[inline]
     pub fn decide(&mut self, context: &mut Context, connections: &mut Connections) {
+        if !self.over_limit.is_empty() {
+            self.decide_now(context, connections);
+        }
+    }
+
+    /// Apart from what each turn of the loop asks.
+    fn decide_now(&mut self, context: &mut Context, connections: &mut Connections) {
         if let Some((_, count)) = self.catch_up.take_if(|(catch_up, _)| catch_up.strong_count() == 0) {
             let before = self.over_limit.len();
             while has_room(context)
