@@ -13,9 +13,6 @@ import { clearInterval, Deadline, setInterval } from './timers.ts'
 /** How long its thread stays without sends, in milliseconds. */
 const IDLE = 5000
 
-/** What is left at least for a send when its name is resolved, in milliseconds, though a stall has used up the rest. */
-const LEAST = 50
-
 const sends = new Sends(updateKeepAlive)
 let client: NativeClient | undefined
 /** Ends the client when it is idle. Keeps the process alive while it is not. */
@@ -45,7 +42,7 @@ function resolveAndSend(id: number, to: Address, bytes: Uint8Array, { timeout, h
   const late = { errno: -constants.errno.ETIMEDOUT, syscall: 'getaddrinfo' }
   const deadline = new Deadline(timeout, () => sends.reject(id, systemError(late, to)))
   lookup(to.host, { family: 4 }, (error, ip) => {
-    const left = Math.max(Math.min(timeout, LEAST), Math.ceil(deadline.clear()))
+    const left = deadline.rest()
     if (!sends.has(id)) return
     if (error) return sends.reject(id, error)
     to.host = ip

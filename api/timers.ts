@@ -18,17 +18,22 @@ export function now(): number {
 /** How often a deadline looks at the clock, in milliseconds. */
 const STEP = 25
 
+/** What {@link Deadline.rest} leaves at least, in milliseconds. */
+const LEAST = 50
+
 /**
  * Calls back when the process has run for so many milliseconds. Of a stall, of the process or of its JavaScript, at most two
  * steps count, and what came meanwhile is heard before.
  */
 export class Deadline {
+  readonly #time: number
   #left: number
   #before = now()
   #last: NodeJS.Immediate | undefined
   readonly #steps: NodeJS.Timeout
 
   constructor(time: number, onPassed: () => void) {
+    this.#time = time
     this.#left = time
     this.#steps = setInterval(() => {
       if (this.#look() > 0) return
@@ -42,6 +47,11 @@ export class Deadline {
     clearInterval(this.#steps)
     clearImmediate(this.#last)
     return this.#look()
+  }
+
+  /** Ends it, and returns the time for what follows, in whole milliseconds: a little, though a stall has used up the rest. */
+  rest(): number {
+    return Math.max(Math.min(this.#time, LEAST), Math.ceil(this.clear()))
   }
 
   #look(): number {

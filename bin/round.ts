@@ -40,9 +40,6 @@ export interface Loss {
 /** Milliseconds that are left for a server that answers at the end of what it reads. */
 const TIME_FOR_END = 500
 
-/** Milliseconds that are left at least when the name is resolved, though a stall has used up the rest. */
-const LEAST = 50
-
 const WORDS: Readonly<Record<string, Loss['word']>> = {
   ECONNREFUSED: 'REFUSED',
   ETIMEDOUT: 'TIMEOUT',
@@ -88,7 +85,7 @@ function resolve(host: string, timeout: number, signal: AbortSignal): Promise<{ 
     const abort = (): void => reject(signal.reason as Error)
     signal.addEventListener('abort', abort)
     lookup(host, { family: 4 }, (error, address) => {
-      const left = Math.max(Math.min(timeout, LEAST), Math.ceil(deadline.clear()))
+      const left = deadline.rest()
       signal.removeEventListener('abort', abort)
       if (error) reject(error)
       else fulfil({ address, left })
