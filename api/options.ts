@@ -29,8 +29,8 @@ export interface StartOptions {
   maxConnections?: number | undefined
   /**
    * Closes idle connections after this time, in milliseconds, 0 to 4,294,967,295; at most a sixteenth of it late, or
-   * 100 ms if that is more, and the few milliseconds by which a timer is late; on macOS at most an eighth late. 0 turns it
-   * off.
+   * 100 ms if that is more, and the few milliseconds by which a timer is late; on macOS at most an eighth late. A client that
+   * has not read its echo is reset, if the echo is longer than what the kernel holds. 0 turns it off.
    * @default 0
    */
   idleTimeout?: number | undefined

@@ -91,6 +91,23 @@ impl Acceptor {
         max
     }
 
+    /// Puts sends to this server on the wire, and accepts their connections. Each begins when the one before is accepted: many at
+    /// once could take every descriptor that is left, and none for the server's side of them, or fill the backlog.
+    pub fn start_sends(&mut self, context: &mut Context, table: &mut Connections, sends: &mut Sends) {
+        for _ in 0..PER_TURN {
+            if sends.is_any_unaccepted() {
+                if self.accept(context, table, sends, 1) == 0 {
+                    if !self.is_paused() {
+                        sends.look_at_unaccepted(context);
+                    }
+                    return;
+                }
+            } else if self.is_paused() || !sends.start_next(context) {
+                return;
+            }
+        }
+    }
+
     /// Takes one connection from the backlog, with the address of its peer, if a client waits there and can be served now.
     fn accept_next(&mut self, context: &Context) -> Option<(OwnedFd, SocketAddrV4)> {
         let listener = self.listener.as_ref().filter(|_| !self.is_paused())?;

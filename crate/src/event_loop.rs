@@ -197,27 +197,14 @@ impl EventLoop {
         }
     }
 
-    /// Puts sends on the wire, and accepts their connections. Each send to this server begins when the one before is accepted:
-    /// many at once could take every descriptor that is left, and none for the server's side of them.
     fn start_sends(&mut self) {
         if self.sends.is_empty() {
             return;
         }
-        for _ in 0..PER_TURN {
-            let has_begun = match &mut self.acceptor {
-                Some(acceptor) if self.sends.is_any_unaccepted() => {
-                    let accepted = acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, 1);
-                    if accepted == 0 && !acceptor.is_paused() {
-                        self.sends.look_at_unaccepted(&self.context);
-                    }
-                    accepted > 0
-                }
-                Some(acceptor) if acceptor.is_paused() => false,
-                _ => self.sends.start_next(&mut self.context),
-            };
-            if !has_begun {
-                return;
-            }
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.start_sends(&mut self.context, &mut self.connections, &mut self.sends);
+        } else {
+            let _ = (0..PER_TURN).try_for_each(|_| self.sends.start_next(&mut self.context).then_some(()));
         }
     }
 

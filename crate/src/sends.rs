@@ -114,7 +114,8 @@ impl Sends {
         true
     }
 
-    fn retry_or_fail(&mut self, context: &Context, error: Error, mut outgoing: Outgoing) {
+    /// What becomes of a send that could not begin.
+    pub fn retry_or_fail(&mut self, context: &Context, error: Error, mut outgoing: Outgoing) {
         let blocked = match error.errno {
             libc::EADDRNOTAVAIL => Some(outgoing.to).filter(|_| !self.is_own),
             libc::EMFILE | libc::ENFILE => None,

@@ -16,12 +16,11 @@ use crate::log::Log;
 
 /// The most threads that a server has if it is not told how many: for 1,000 clients that each wait for their answer two are enough to
 /// be at the limit of two cores, and a server in a test is to leave cores to what is tested.
-const MOST_BY_DEFAULT: usize = 4;
+const MOST_BY_DEFAULT: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// How many threads a server has if it is not told: one for each CPU that the process may use, up to a limit.
 pub fn default_threads() -> NonZeroUsize {
-    let most = NonZeroUsize::MIN.saturating_add(MOST_BY_DEFAULT - 1);
-    available_parallelism().map_or(NonZeroUsize::MIN, |cpus| cpus.min(most))
+    available_parallelism().map_or(NonZeroUsize::MIN, |cpus| cpus.min(MOST_BY_DEFAULT))
 }
 
 /// How to start a server.

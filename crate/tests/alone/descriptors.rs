@@ -3,14 +3,21 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{self, Command};
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use echo_node::acceptor::Acceptor;
 use echo_node::client::Client;
+use echo_node::connections::Connections;
+use echo_node::context::Context;
 use echo_node::error::Error;
-use echo_node::sends::Outgoing;
+use echo_node::listener::listen;
+use echo_node::mailbox::mailbox;
+use echo_node::sends::{Outgoing, Sends};
 use echo_node::server::{Report, Server};
-use echo_node::shared::Config;
+use echo_node::shared::{Config, Shared};
+use socket2::{Domain, Socket, Type};
 
 use crate::alone;
 use crate::support::{DEFAULTS, PATIENCE, Running, echo, start, start_stalling, wait_until};
@@ -102,6 +109,27 @@ fn a_client_tells_the_reason_at_the_deadline_and_goes_on_when_there_are_some() {
     client.send(Outgoing::new(2, running.server.address, b"hello".into(), PATIENCE, Duration::ZERO));
     drop(taken);
     assert_eq!(next(), Ok(b"hello".into()));
+}
+
+/// accept(2) tells that there is no descriptor also where it would have no use for one.
+#[cfg_attr(not(target_os = "linux"), ignore = "needs prlimit(1) and /proc")]
+#[test]
+fn without_descriptors_it_pauses_only_if_a_client_waits() {
+    let _alone = alone();
+    let (listener, address) = listen(DEFAULTS.address, 1).unwrap();
+    let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
+    let (mailbox, _inbox) = mailbox(&context.poller).unwrap();
+    let mut acceptor = Acceptor::new(listener, 1, vec![mailbox]);
+    let (mut connections, mut sends) = (Connections::new(Duration::ZERO), Sends::new(true));
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let _limit = Limit::with_free(0);
+    let _taken: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    for is_paused in [false, true] {
+        assert_eq!(acceptor.accept(&mut context, &mut connections, &mut sends, 1), 0);
+        assert_eq!(acceptor.is_paused(), is_paused);
+        // The second time it is connected already.
+        let _ = client.connect(&address.into());
+    }
 }
 
 #[cfg_attr(not(target_os = "linux"), ignore = "needs prlimit(1) and /proc")]

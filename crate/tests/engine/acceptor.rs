@@ -15,7 +15,7 @@ use echo_node::event_loop::has_caught_up;
 use echo_node::listener::listen;
 use echo_node::mailbox::{Inbox, Message, mailbox};
 use echo_node::poller::{Interest, Source};
-use echo_node::sends::Sends;
+use echo_node::sends::{Outgoing, Sends};
 use echo_node::shared::{Config, Shared};
 
 use crate::support::{DEFAULTS, PATIENCE, bound};
@@ -71,6 +71,23 @@ impl Scene {
 
     fn accept(&mut self) -> usize {
         self.acceptor.accept(&mut self.context, &mut self.connections, &mut self.sends, MANY)
+    }
+
+    /// So many sends to itself, none of which has begun.
+    fn push_sends(&mut self, count: u64) {
+        for id in 0..count {
+            let outgoing = Outgoing::new(id, self.address, b"hello".into(), PATIENCE, Duration::ZERO);
+            self.sends.push(&self.context.clock, outgoing);
+        }
+    }
+
+    fn start_sends(&mut self) {
+        self.acceptor.start_sends(&mut self.context, &mut self.connections, &mut self.sends);
+    }
+
+    /// Whether a send was still to begin: it has by now.
+    fn starts_next(&mut self) -> bool {
+        self.sends.start_next(&mut self.context)
     }
 
     fn take_backlog(&mut self) -> bool {
@@ -252,6 +269,47 @@ fn it_does_not_listen_while_too_many_wait_for_a_place() {
     scene.decide_at_last();
     assert_eq!(scene.events(), 1, "it listens again");
     assert_eq!(scene.accept(), MANY - PER_TURN);
+}
+
+#[cfg_attr(not(target_os = "linux"), ignore = "on macOS a connection is on its way for a moment")]
+#[test]
+fn each_send_is_accepted_before_the_next_one_begins() {
+    // The backlog has room for one.
+    let mut scene = Scene::new(usize::MAX, 1, 0);
+    scene.push_sends(20);
+    scene.start_sends();
+    assert_eq!(scene.open(), 20);
+}
+
+#[test]
+fn no_send_begins_while_nobody_can_be_accepted() {
+    let mut scene = Scene::new(0, 1, 511);
+    let listener = OwnedFd::from(UdpSocket::bind(DEFAULTS.address).unwrap());
+    let mut broken = Scene::with(listener, scene.address, usize::MAX, 1, 511);
+    broken.accept();
+    for scene in [&mut scene, &mut broken] {
+        scene.push_sends(1);
+        scene.start_sends();
+    }
+    assert!(!scene.starts_next(), "it has begun");
+    assert!(broken.acceptor.is_paused() && broken.starts_next(), "it has not");
+}
+
+#[cfg_attr(not(target_os = "linux"), ignore = "needs the backlog of Linux")]
+#[test]
+fn a_send_that_is_not_accepted_begins_again() {
+    // listen(2) lets one more wait.
+    let mut scene = Scene::new(usize::MAX, 1, 1);
+    let _clients = [scene.connect(), scene.connect()];
+    // The clock begins.
+    scene.wait(Duration::ZERO);
+    scene.push_sends(1);
+    assert!(scene.starts_next());
+    assert_eq!(scene.accept(), 2);
+    scene.start_sends();
+    scene.wait(Duration::from_secs(1));
+    scene.sends.run_timers(&mut scene.context);
+    assert!(scene.starts_next(), "it waits for the kernel, for a second");
 }
 
 #[cfg_attr(not(target_os = "linux"), ignore = "macOS lets 128 clients wait, and one less than asked")]

@@ -1,7 +1,7 @@
 //! The client without a server of its own.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -155,6 +155,21 @@ fn a_server_that_writes_without_end_fills_no_memory() {
     let received = settled(&reports).remove(0).result.unwrap().len();
     assert!(received > MOST_BEYOND && received < MOST_BEYOND + (2 << 20), "{received}");
     // It is told by a reset.
+    server.join().unwrap();
+}
+
+#[test]
+fn as_much_as_may_come_back_comes_to_its_end() {
+    let most = b"data".len() + MOST_BEYOND;
+    let (address, server) = serving(move |mut stream| {
+        stream.write_all(&vec![7; most]).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        // A reset would be an error.
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    });
+    let (client, reports) = client();
+    client.send(Outgoing::new(1, address, b"data".to_vec(), PATIENCE, OPEN));
+    assert_eq!(settled(&reports).remove(0).result.unwrap().len(), most);
     server.join().unwrap();
 }
 

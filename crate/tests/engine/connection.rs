@@ -7,12 +7,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::support::{DEFAULTS, bound};
+use crate::support::{DEFAULTS, NO_FAULTS, bound};
 use echo_node::connection::{Connection, Next, READ_SIZE_OVER_LIMIT, TICKS_PER_TIMEOUT, UNSENT_LIMIT};
 use echo_node::context::Context;
 use echo_node::context::{READ_SIZE, read_size};
 use echo_node::error::Result;
 use echo_node::exchange::MOST_BEYOND;
+use echo_node::faults::{Dealer, Fate, FaultTimers, Faults};
 use echo_node::poller::Interest;
 use echo_node::read_again::{FEW, IN_A_ROW};
 use echo_node::shared::Shared;
@@ -169,6 +170,36 @@ fn draining_it_echoes_what_has_arrived_and_lingers() {
     assert_eq!(pair.advance(), Ok(Next::Continue));
     assert_eq!(pair.take(), 7);
     assert_eq!(pair.advance(), Ok(Next::Linger));
+}
+
+impl Pair {
+    fn misbehave(&mut self, faults: Faults) {
+        let dealer = Dealer::default();
+        dealer.set(Some(faults));
+        self.connection.set_fault(dealer.deal().unwrap());
+        FaultTimers::default().advance(&mut self.context, &mut self.connection, 0).unwrap();
+    }
+}
+
+#[test]
+fn a_stalled_one_is_watched_until_its_peer_has_read_everything() {
+    let mut pair = pair();
+    pair.misbehave(Faults { fate: Some((0, Fate::Stall)), ..NO_FAULTS });
+    assert!(pair.connection.fault().unwrap().is_stalled());
+    pair.connection.touch(0);
+    assert!(pair.connection.is_to_be_watched(1));
+    pair.connection.note_progress(1, |_| 0);
+    assert!(!pair.connection.is_to_be_watched(2));
+}
+
+#[test]
+fn one_with_a_fault_whose_peer_has_ended_waits_until_all_is_sent() {
+    let mut pair = pair();
+    pair.misbehave(Faults { chunk: 1, ..NO_FAULTS });
+    assert!(!pair.connection.fault().unwrap().is_stalled());
+    assert_eq!(pair.connection.wanted(), Interest::Readable);
+    pair.connection.is_ended = true;
+    assert_eq!(pair.connection.wanted(), Interest::Writable);
 }
 
 #[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]

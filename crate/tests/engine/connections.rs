@@ -1,7 +1,7 @@
 //! The connections of one thread, without a server: over pairs of Unix sockets, whose other ends the test holds.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -52,11 +52,12 @@ impl Scene {
         peer
     }
 
-    fn adopt(&mut self, socket: UnixStream) {
-        socket.set_nonblocking(true).unwrap();
+    fn adopt(&mut self, socket: impl Into<OwnedFd>) {
+        let socket = socket.into();
+        SockRef::from(&socket).set_nonblocking(true).unwrap();
         self.context.shared.open.fetch_add(1, Relaxed);
         let record = self.context.shared.log.record(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
-        let mut connection = Connection::new(OwnedFd::from(socket), false, record);
+        let mut connection = Connection::new(socket, false, record);
         self.context.shared.faults.set(self.faults);
         if let Some(fault) = self.context.shared.faults.deal() {
             connection.set_fault(fault);
@@ -105,6 +106,24 @@ fn a_connection_is_idle_after_its_timeout_and_not_before() {
         scene.turn(TICK);
     }
     assert_eq!(scene.open(), 0);
+}
+
+#[test]
+fn an_idle_client_does_not_take_a_part_of_its_echo_for_all_of_it() {
+    let mut scene = Scene::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    scene.adopt(listener.accept().unwrap().0);
+    // All is read, and not all can be written.
+    while scene.context.shared.unsent.load(Relaxed) == 0 {
+        client.write_all(&[7; 4096]).unwrap();
+        while scene.serve_events() == 0 {}
+    }
+    for _ in 0..=2 * TICKS {
+        scene.turn(TICK);
+    }
+    assert_eq!(scene.open(), 0);
+    assert_eq!(client.read_to_end(&mut Vec::new()).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 #[test]
@@ -193,6 +212,20 @@ fn many_that_drain_together_are_drained_a_part_per_turn() {
         scene.turn(Duration::ZERO);
         assert!(scene.serve_events() > 0);
     }
+}
+
+#[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]
+#[test]
+fn one_that_was_cut_is_closed_when_its_client_is_lost() {
+    let mut scene = Scene::new();
+    let (mut ours, peer) = UnixStream::pair().unwrap();
+    ours.write_all(b"unread").unwrap();
+    ours.set_nonblocking(true).unwrap();
+    scene.connections.lingering.end(&scene.context, OwnedFd::from(ours));
+    // With unread bytes that is a reset.
+    drop(peer);
+    assert_eq!(scene.serve_events(), 1);
+    assert!(scene.connections.is_empty());
 }
 
 // A Unix socket counts as unacknowledged what its peer has not read.

@@ -89,12 +89,14 @@ fn delays_of_a_range_follow_from_the_seed() {
 
 #[test]
 fn delays_are_those_of_splitmix64() {
-    let second = Duration::from_secs(1);
-    let mut fault = dealer(Faults { delay: (Duration::ZERO, second), seed: 0, ..NO_FAULTS }).deal().unwrap();
+    // So long that every part of a number counts.
+    let most = Duration::from_secs(1 << 28);
+    let mut fault = dealer(Faults { delay: (Duration::ZERO, most), seed: 0, ..NO_FAULTS }).deal().unwrap();
     let now = Instant::now();
     // The first numbers of that generator from 1.
     for number in [0x910a_2dec_8902_5cc1_u64, 0xbeeb_8da1_658e_ec67, 0xf893_a2ee_fb32_555e] {
-        let expected = Duration::from_nanos(u64::try_from((second.as_nanos() * u128::from(number)) >> 64).unwrap());
+        let expected = ((most.as_nanos() >> 8) * u128::from(number)) >> 56;
+        let expected = Duration::from_nanos(u64::try_from(expected).unwrap());
         let delay = fault.hold(now).unwrap() - now;
         assert!(delay.abs_diff(expected) < Duration::from_micros(1), "{delay:?}, not {expected:?}");
     }

@@ -15,6 +15,7 @@ mod failure;
 mod faults;
 mod limits;
 mod listener;
+mod log;
 mod poller;
 mod read_again;
 mod sends;

@@ -215,57 +215,142 @@ fn a_cancelled_send_is_settled_and_its_connection_reset() {
     running.wait_for("the server has dropped them", |stats| stats.active_connections == 0);
 }
 
+/// Sends that a test carries out itself, to a listener of its own.
+struct Scene {
+    sends: Sends,
+    context: Context,
+    listener: TcpListener,
+    address: SocketAddrV4,
+}
+
+impl Scene {
+    fn new(is_own: bool) -> Self {
+        bound();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let SocketAddr::V4(address) = listener.local_addr().unwrap() else { unreachable!() };
+        let context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
+        Self { sends: Sends::new(is_own), context, listener, address }
+    }
+
+    fn outgoing(&self, id: u64, data: &[u8]) -> Outgoing {
+        Outgoing::new(id, self.address, data.into(), PATIENCE, Duration::ZERO)
+    }
+
+    fn push(&mut self, outgoing: Outgoing) {
+        self.sends.push(&self.context.clock, outgoing);
+    }
+
+    fn start_next(&mut self) -> bool {
+        self.sends.start_next(&mut self.context)
+    }
+
+    /// Serves what is ready, and says how many events there were.
+    fn serve_events(&mut self) -> usize {
+        let events = self.context.poller.wait(Some(Duration::ZERO)).unwrap();
+        for index in 0..events {
+            let Source::Exchange(slot) = self.context.poller.source(index) else { unreachable!() };
+            self.sends.advance(&mut self.context, slot);
+        }
+        events
+    }
+
+    /// The first look at the timers after so much time.
+    fn wait(&mut self, time: Duration) {
+        for _ in 0..2 {
+            self.context.clock.begin_wait(Some(Duration::ZERO), Instant::now);
+            self.context.clock.end_wait(Instant::now() + time, time);
+        }
+        self.sends.run_timers(&mut self.context);
+    }
+}
+
 #[test]
 fn a_send_is_unaccepted_until_its_peer_is_accepted() {
-    bound();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let SocketAddr::V4(address) = listener.local_addr().unwrap() else { unreachable!() };
-    let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
-    let mut sends = Sends::new(true);
-    sends.push(&context.clock, Outgoing::new(1, address, b"hello".into(), PATIENCE, Duration::ZERO));
-    assert!(sends.need_listener() && !sends.is_any_unaccepted());
-    assert!(sends.start_next(&mut context));
-    assert!(sends.need_listener() && sends.is_any_unaccepted());
-    assert!(!sends.note_accepted(address), "that is nobody's");
-    let (_accepted, SocketAddr::V4(peer)) = listener.accept().unwrap() else { unreachable!() };
-    assert!(sends.note_accepted(peer));
-    assert!(!sends.need_listener() && !sends.is_any_unaccepted());
+    let mut scene = Scene::new(true);
+    scene.push(scene.outgoing(1, b"hello"));
+    assert!(scene.sends.need_listener() && !scene.sends.is_any_unaccepted());
+    assert!(scene.start_next());
+    assert!(scene.sends.need_listener() && scene.sends.is_any_unaccepted());
+    assert!(!scene.sends.note_accepted(scene.address), "that is nobody's");
+    let (_accepted, SocketAddr::V4(peer)) = scene.listener.accept().unwrap() else { unreachable!() };
+    assert!(scene.sends.note_accepted(peer));
+    assert!(!scene.sends.need_listener() && !scene.sends.is_any_unaccepted());
+}
+
+#[test]
+fn a_send_that_is_connected_but_not_accepted_keeps_nobody_waiting() {
+    let mut scene = Scene::new(true);
+    scene.push(scene.outgoing(1, b"hello"));
+    assert!(scene.start_next());
+    wait_until("it is connected", || {
+        scene.serve_events();
+        scene.listener.accept().is_ok()
+    });
+    assert!(scene.sends.is_any_unaccepted());
+    scene.sends.look_at_unaccepted(&scene.context);
+    scene.wait(Duration::from_secs(1));
+    assert!(!scene.sends.is_any_unaccepted(), "the next one waits for it");
+    assert!(scene.sends.need_listener());
+    assert!(!scene.start_next(), "it begins again");
+}
+
+#[test]
+fn without_a_client_port_sends_to_others_go_on_unless_all_go_to_one() {
+    for is_own in [false, true] {
+        let mut scene = Scene::new(is_own);
+        let no_port = Error { errno: libc::EADDRNOTAVAIL, syscall: "connect" };
+        scene.sends.retry_or_fail(&scene.context, no_port, scene.outgoing(1, b"hello"));
+        assert!(scene.sends.settled.is_empty(), "it has failed");
+        assert!(!scene.start_next(), "it does not pause");
+        let other = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), scene.address.port());
+        scene.push(Outgoing::new(2, other, b"hello".into(), PATIENCE, Duration::ZERO));
+        assert_eq!(scene.start_next(), !is_own);
+        scene.wait(Duration::from_secs(1));
+        assert!(scene.start_next(), "it does not begin again");
+    }
+}
+
+#[test]
+fn a_send_that_is_written_waits_for_its_answer_alone() {
+    let mut scene = Scene::new(false);
+    // More than the sockets' buffers hold.
+    scene.push(scene.outgoing(1, &noise(20 << 20)));
+    assert!(scene.start_next());
+    let (mut peer, _) = scene.listener.accept().unwrap();
+    let reader = thread::spawn(move || {
+        peer.read_to_end(&mut Vec::new()).unwrap();
+        peer
+    });
+    wait_until("its end is read", || {
+        scene.serve_events();
+        reader.is_finished()
+    });
+    let _peer = reader.join().unwrap();
+    assert_eq!(scene.serve_events(), 0, "it would wake the loop without end");
 }
 
 /// As on macOS 27 where the backlog is full.
 #[test]
 fn a_send_to_the_own_server_that_is_reset_before_it_is_accepted_begins_again() {
-    bound();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let SocketAddr::V4(address) = listener.local_addr().unwrap() else { unreachable!() };
-    let mut context = Context::new(&Arc::new(Shared::new(DEFAULTS)), 0).unwrap();
-    let mut sends = Sends::new(true);
-    sends.push(&context.clock, Outgoing::new(1, address, b"hello".into(), Duration::MAX, Duration::ZERO));
-    let mut pass = |time, sends: &mut Sends| {
-        for index in 0..context.poller.wait(Some(Duration::ZERO)).unwrap() {
-            let Source::Exchange(slot) = context.poller.source(index) else { unreachable!() };
-            sends.advance(&mut context, slot);
-        }
-        for _ in 0..2 {
-            context.clock.begin_wait(Some(Duration::ZERO), Instant::now);
-            context.clock.end_wait(Instant::now(), time);
-        }
-        sends.run_timers(&mut context);
-        sends.start_next(&mut context)
-    };
-    assert!(pass(Duration::ZERO, &mut sends));
-    let (first, _) = listener.accept().unwrap();
+    let mut scene = Scene::new(true);
+    scene.push(Outgoing::new(1, scene.address, b"hello".into(), Duration::MAX, Duration::ZERO));
+    assert!(scene.start_next());
+    let (first, _) = scene.listener.accept().unwrap();
     SockRef::from(&first).set_linger(Some(Duration::ZERO)).unwrap();
     drop(first);
-    wait_until("it begins again", || pass(Duration::from_secs(1), &mut sends));
-    let (mut second, SocketAddr::V4(peer)) = listener.accept().unwrap() else { unreachable!() };
-    assert!(sends.note_accepted(peer));
+    wait_until("it begins again", || {
+        scene.serve_events();
+        scene.wait(Duration::from_secs(1));
+        scene.start_next()
+    });
+    let (mut second, SocketAddr::V4(peer)) = scene.listener.accept().unwrap() else { unreachable!() };
+    assert!(scene.sends.note_accepted(peer));
     second.read_exact(&mut [0; 5]).unwrap();
     second.write_all(b"hello").unwrap();
     drop(second);
     wait_until("it is over", || {
-        pass(Duration::ZERO, &mut sends);
-        !sends.settled.is_empty()
+        scene.serve_events();
+        !scene.sends.settled.is_empty()
     });
-    assert_eq!(sends.settled[0].result.as_deref(), Ok(&b"hello"[..]));
+    assert_eq!(scene.sends.settled[0].result.as_deref(), Ok(&b"hello"[..]));
 }

@@ -190,6 +190,9 @@ fn a_row_of_moments_keeps_its_step_although_each_is_late() {
         clock.end_wait(start + 200 * second, Duration::from_secs(300));
     }
     assert_eq!(clock.next_in_row(next, second), clock.now() + second);
+    // The present is missed.
+    let last = clock.now().checked_sub(second).unwrap();
+    assert_eq!(clock.next_in_row(last, second), clock.now() + second);
 }
 
 /// What the other tests rely on.
