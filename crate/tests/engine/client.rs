@@ -161,15 +161,18 @@ fn a_server_that_writes_without_end_fills_no_memory() {
 #[test]
 fn as_much_as_may_come_back_comes_to_its_end() {
     let most = b"data".len() + MOST_BEYOND;
+    let (done, is_done) = channel::<()>();
     let (address, server) = serving(move |mut stream| {
         stream.write_all(&vec![7; most]).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        // A reset would be an error.
         stream.read_to_end(&mut Vec::new()).unwrap();
+        assert!(is_done.recv().is_err());
+        assert!(stream.take_error().unwrap().is_none(), "it is reset");
     });
     let (client, reports) = client();
     client.send(Outgoing::new(1, address, b"data".to_vec(), PATIENCE, OPEN));
     assert_eq!(settled(&reports).remove(0).result.unwrap().len(), most);
+    drop(done);
     server.join().unwrap();
 }
 

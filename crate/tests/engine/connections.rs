@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::support::{DEFAULTS, NO_FAULTS, bound, wait_until};
+use crate::support::{DEFAULTS, NO_FAULTS, bound, wait_until, write_until_blocked};
 use echo_node::connection::{Connection, Cut, Stay};
 use echo_node::connections::{Connections, ticks_after};
 use echo_node::context::Context;
@@ -262,9 +262,9 @@ fn a_stop_does_not_wait_for_a_client_that_has_ended_and_is_gone() {
     let mut scene = Scene::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (mut ours, _) = listener.accept().unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    write_until_blocked(&ours, usize::MAX);
     ours.set_nonblocking(true).unwrap();
-    while ours.write(&[7; 4096]).is_ok() {}
     client.shutdown(Shutdown::Write).unwrap();
     scene.context.shared.open.fetch_add(1, Relaxed);
     scene.connections.lingering.linger(&scene.context, OwnedFd::from(ours));
@@ -377,12 +377,12 @@ fn a_stalled_connection_wants_nothing_until_a_stop_drops_all_that_waits() {
     scene.context.stop_deadline = Some(Duration::MAX);
     scene.connections.drain();
     scene.turn(Duration::ZERO);
-    // Nine bytes are left: three reads, and one that finds no more.
-    for _ in 0..3 {
-        assert_eq!((scene.serve_events(), scene.open()), (1, 1));
-        assert!(scene.connections.lingering.is_empty());
+    // Nine bytes are left: three reads, and one that finds no more. kqueue may tell of two at once.
+    let mut events = 0;
+    while scene.open() == 1 && scene.connections.lingering.is_empty() {
+        events += scene.serve_events();
     }
-    scene.serve_events();
+    assert_eq!(events, 4);
     assert_eq!(peer.read(&mut [0; 5]).unwrap(), 1);
     assert_eq!(peer.read(&mut [0]).unwrap(), 0);
 }
@@ -453,6 +453,7 @@ fn a_client_that_does_not_read_is_idle_whatever_room_there_is() {
     assert_eq!(scene.open(), 0);
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]
 #[test]
 fn what_cannot_be_written_is_no_activity() {
     let mut scene = Scene::new();

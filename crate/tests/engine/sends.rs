@@ -345,6 +345,12 @@ fn a_send_to_the_own_server_that_is_reset_before_it_is_accepted_begins_again() {
     });
     let (mut second, SocketAddr::V4(peer)) = scene.listener.accept().unwrap() else { unreachable!() };
     assert!(scene.sends.note_accepted(peer));
+    second.set_nonblocking(true).unwrap();
+    wait_until("it has written", || {
+        scene.serve_events();
+        second.peek(&mut [0; 5]).is_ok_and(|count| count == 5)
+    });
+    // Unread it would be a reset.
     second.read_exact(&mut [0; 5]).unwrap();
     second.write_all(b"hello").unwrap();
     drop(second);
