@@ -21,7 +21,6 @@ const CODE = DOCUMENTS.flatMap((name) => snippets(`${name}.md`, 'ts').map((code,
 
 /** What snippets take for granted. */
 const READERS_OWN = `
-declare class YourClient { constructor(port: number); close(): void }
 declare const EchoServer: typeof import('echo-node').EchoServer
 declare const server: import('echo-node').EchoServer
 `
@@ -52,7 +51,7 @@ test('all code is TypeScript that compiles', async (t) => {
   const own = { noEmit: true, noUnusedLocals: false, noUnusedParameters: false }
   const settings = { extends: './base.json', compilerOptions: own, include: ['*.mts', '*.d.ts'] }
   await writeFile(join(path, 'tsconfig.json'), JSON.stringify(settings))
-  t.true(CODE.length >= 7)
+  t.true(CODE.length >= 5)
   t.is(await run([TSC, '-p', '.'], { cwd: path }), '')
 })
 
@@ -76,26 +75,9 @@ import { inspect } from 'node:util'
 function equal(got: unknown, expected: string): void {
   same(inspect(got, { breakLength: Infinity }), expected)
 }
-class YourClient {
-  #socket!: import('node:net').Socket
-  #isClosed = false
-  constructor(port: number) {
-    this.#connect(port)
-  }
-  #connect(port: number): void {
-    this.#socket = connect(port).on('error', () => {})
-    this.#socket.on('close', () => this.#isClosed || this.#connect(port))
-  }
-  close(): void {
-    this.#isClosed = true
-    this.#socket.destroy()
-  }
-}
 `
 
 for (const [name, index] of [
-  ['README', 0],
-  ['README', 1],
   ['docs/guide', 0],
   ['docs/guide', 1],
 ] as const) {
@@ -105,12 +87,17 @@ for (const [name, index] of [
   })
 }
 
-test('the recipe runs in node:test', async (t) => {
-  const path = await project(t)
-  await writeFile(join(path, 'recipe.test.mjs'), recipe('node:test'))
-  const node = [process.execPath, '--test', '--test-reporter=tap']
-  t.regex(await run([...node, 'recipe.test.mjs'], { cwd: path }), /^# pass 3$/m)
-})
+for (const [document, count] of [
+  ['README.md', 2],
+  ['docs/recipes.md', 3],
+] as const) {
+  test(`the test in ${document} runs in node:test`, async (t) => {
+    const path = await project(t)
+    await writeFile(join(path, 'client.test.mjs'), snippets(document, 'js')[0]!)
+    const node = [process.execPath, '--test', '--test-reporter=tap']
+    t.regex(await run([...node, 'client.test.mjs'], { cwd: path }), new RegExp(`^# pass ${count}$`, 'm'))
+  })
+}
 
 test('the recipe runs in ava', async (t) => {
   const path = await project(t)
@@ -148,7 +135,7 @@ function shapes(text: string): string[] {
 }
 
 test('serve and ping print what README.md shows', async (t) => {
-  const [served, pinged] = snippets('README.md', '')
+  const [served, pinged, typed] = snippets('README.md', '')
   const command = [process.execPath, EXECUTABLE]
   const server = new Child([...command, 'serve', '-p', '0', '--verbose', '--stall-after', '10', '--share', '0.3'])
   const listening = await server.line()
@@ -162,6 +149,21 @@ test('serve and ping print what README.md shows', async (t) => {
   for (const shape of shapes(served!)) t.true(ofServe.has(shape), `${shape}\n${lines.join('\n')}`)
   t.is(await server.kill('SIGTERM'), 0)
 })
+
+for (const [document, index] of [
+  ['README.md', 2],
+  ['docs/maelstrom.md', 0],
+] as const) {
+  test(`the node answers as ${document} shows`, async (t) => {
+    const lines = snippets(document, '')[index]!.trimEnd().split('\n').slice(1)
+    const input = lines.filter((line) => line.startsWith('{"src": "c1"')).join('\n')
+    const replies = lines.filter((line) => line.startsWith('{"src": "n1"'))
+    t.is(replies.length, lines.length / 2)
+    const stdout = await run([process.execPath, EXECUTABLE], { input })
+    const [, port] = /"port": (\d+)/.exec(stdout) ?? []
+    t.is(stdout.trimEnd(), replies.join('\n').replace('40123', port ?? ''))
+  })
+}
 
 test('a server in the background is ended as docs/recipes.md says', async (t) => {
   const path = await project(t)

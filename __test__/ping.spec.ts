@@ -164,6 +164,12 @@ test.serial('RESET: at once, and after a part', async (t) => {
   await loses(t, echoing(t, { resetAfter: 10 }), { word: 'RESET', syscall: 'read', bytes: 10 })
 })
 
+test('a full disk is exit code 1 though every round is echoed, also if stderr is a file', async (t) => {
+  const full = 'f=$(mktemp); exec 2>"$f"; rm "$f"; exec "$0" "$@" >/dev/full'
+  const args = ['ping', `127.0.0.1:${echoing(t)}`, '--count', '1']
+  t.is((await run(args, '', ['sh', '-c', full])).code, 1)
+})
+
 /** For servers that answer at the end of what they read: `ping` ends its side late. */
 const QUICK = ['--timeout', '2s']
 
@@ -179,6 +185,8 @@ test.serial('MISMATCH: something else, half, double, nothing, and without end', 
   await loses(t, half, { word: 'MISMATCH', offset: 32, bytes: 32 }, QUICK)
   const double = await serving(t, (socket) => whole(socket, (data) => socket.end(Buffer.concat([data, data]))))
   await loses(t, double, { word: 'MISMATCH', offset: 64, bytes: 128 }, QUICK)
+  const { stdout } = await run(['ping', `127.0.0.1:${double}`, '--count', '1', ...QUICK])
+  t.regex(stdout, /: seq=1 MISMATCH at byte 64, 128 bytes for 64 came back in /)
   const nothing = await serving(t, (socket) => whole(socket, () => socket.end()))
   await loses(t, nothing, { word: 'MISMATCH', offset: 0, bytes: 0 }, QUICK)
   // Enough for more than what is taken, and for what the kernel holds.

@@ -133,7 +133,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
    * {@link start} does for invalid faults, and an error with code `ERR_SERVER_NOT_RUNNING` if the server is not listening.
    */
   set faults(faults: Faults | undefined) {
-    const checked = faults === undefined ? undefined : checkedFaults(faults)
+    const checked = faults === undefined ? undefined : checkedFaults('faults', faults)
     if (!this.listening) throw notRunning('setting its faults')
     this.#native!.setFaults(checked && nativeFaults(checked))
     this.#faults = checked

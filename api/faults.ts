@@ -1,6 +1,6 @@
 /** Faults on purpose: their ranges and defaults. */
 
-import { integer, object } from './arguments.ts'
+import { integer, object, option } from './arguments.ts'
 import { invalidType, invalidValue, outOfRange } from './errors.ts'
 
 /**
@@ -56,14 +56,14 @@ const NAMES = ['delay', 'rate', 'chunk', ...FATES, 'share', 'seed'] as const
  * A checked copy of faults, which have no other members. Each member is read once: then no code of others runs any more that
  * could change or throw.
  */
-export function checkedFaults(value: unknown): Readonly<Faults> {
-  const source = object('options.faults', value)
+export function checkedFaults(name: string, value: unknown): Readonly<Faults> {
+  const source = object(name, value)
   // A test whose fault is misspelt would test nothing.
-  const unknown = Object.keys(source).find((name) => !(NAMES as readonly string[]).includes(name))
-  if (unknown !== undefined) throw invalidValue('options.faults', `made of ${NAMES.join(', ')}`, unknown)
+  const unknown = Object.keys(source).find((member) => !(NAMES as readonly string[]).includes(member))
+  if (unknown !== undefined) throw invalidValue(name, `made of ${NAMES.join(', ')}`, unknown)
   const members = NAMES.map((name) => [name, frozen(source[name])] as const)
   const given: Record<string, unknown> = Object.fromEntries(members.filter(([, member]) => member !== undefined))
-  check(given)
+  check(name, given)
   return Object.freeze(given) as Readonly<Faults>
 }
 
@@ -72,39 +72,35 @@ function frozen(member: unknown): unknown {
   return Array.isArray(member) ? Object.freeze(Array.from(member as unknown[])) : member
 }
 
-function check(given: Record<string, unknown>): void {
-  delays(given['delay'])
-  checkInteger(given, 'rate', 1, Number.MAX_SAFE_INTEGER)
-  checkInteger(given, 'chunk', 1, MAX_UINT32)
-  for (const name of FATES) checkInteger(given, name, 0, Number.MAX_SAFE_INTEGER)
-  checkInteger(given, 'seed', 0, MAX_UINT32)
+function check(parent: string, given: Record<string, unknown>): void {
+  delays(`${parent}.delay`, given['delay'])
+  const checkInteger = (name: string, min: number, max: number): unknown => option(parent, given, name, min, min, max)
+  checkInteger('rate', 1, Number.MAX_SAFE_INTEGER)
+  checkInteger('chunk', 1, MAX_UINT32)
+  for (const name of FATES) checkInteger(name, 0, Number.MAX_SAFE_INTEGER)
+  checkInteger('seed', 0, MAX_UINT32)
   const [first, second] = FATES.filter((name) => given[name] !== undefined)
   if (second !== undefined) {
-    throw invalidValue(`options.faults.${second}`, `left out beside options.faults.${first}`, given[second])
+    throw invalidValue(`${parent}.${second}`, `left out beside ${parent}.${first}`, given[second])
   }
   const { share = 1 } = given
-  const [name, expected] = ['options.faults.share', 'a number from 0 to 1']
+  const [name, expected] = [`${parent}.share`, 'a number from 0 to 1']
   if (typeof share !== 'number') throw invalidType(name, expected, share)
   if (!(share >= 0 && share <= 1)) throw outOfRange(name, expected, share)
 }
 
-function checkInteger(given: Record<string, unknown>, name: string, min: number, max: number): void {
-  if (given[name] !== undefined) integer(`options.faults.${name}`, given[name], min, max)
-}
-
-function delays(delay: unknown = 0): [from: number, to: number] {
-  const name = 'options.faults.delay'
+function delays(name: string, delay: unknown = 0): [from: number, to: number] {
   const times = (Array.isArray(delay) ? delay : [delay, delay]).map((time) => integer(name, time, 0, MAX_UINT32))
   const [from = 0, to = 0] = times
   if (times.length !== 2 || from > to) {
-    throw invalidValue(name, 'a number, or a pair from, to with from <= to', times.join(', '))
+    throw invalidValue(name, 'a number, or a pair from, to with from <= to', `[${times.join(', ')}]`)
   }
   return [from, to]
 }
 
 /** Checked faults in the form that the engine takes: 0 is no limit. */
 export function nativeFaults({ delay, rate = 0, chunk = 0, share = 1, seed = 1, ...fates }: Faults) {
-  const [delayFrom, delayTo] = delays(delay)
+  const [delayFrom, delayTo] = delays('delay', delay)
   const given = fates as { resetAfter?: number; endAfter?: number; stallAfter?: number }
   return { delayFrom, delayTo, rate, chunk, share, seed, ...given }
 }

@@ -133,7 +133,7 @@ export function startOptions(port: unknown, options: unknown) {
     busyPoll: option('options', given, 'busyPoll', 50, 0, SECOND_IN_MICROSECONDS),
     // 0: the engine knows how many CPUs the limits of a container leave.
     threads: option('options', given, 'threads', 0, 1, MAX_THREADS),
-    faults: faults === undefined ? undefined : checkedFaults(faults),
+    faults: faults === undefined ? undefined : checkedFaults('options.faults', faults),
   }
 }
 

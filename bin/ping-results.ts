@@ -69,7 +69,8 @@ export class PingResults {
     const port = this.#target.slice(this.#target.lastIndexOf(':'))
     const from = remoteAddress === undefined ? this.#target : remoteAddress + port
     if (!loss) return `${received} bytes from ${from}: seq=${seq} time=${formatDuration(duration)}`
-    return `${from}: seq=${seq} ${loss.word} ${describe(loss, formatDuration(duration), `${received} of ${this.#size} bytes`)}`
+    const came = received > this.#size ? `${received} bytes for ${this.#size}` : `${received} of ${this.#size} bytes`
+    return `${from}: seq=${seq} ${loss.word} ${describe(loss, formatDuration(duration), came)}`
   }
 }
 

@@ -47,7 +47,8 @@ export async function ping(targetText: string, args: PingArguments): Promise<voi
   }
   // Node.js would wait for a lookup of a name that is not over.
   leaveAtOnce()
-  process.exitCode = results.end() ? 0 : 1
+  // An output that has failed has set it already.
+  if (!results.end()) process.exitCode = 1
 }
 
 function parseTarget(text: string): Target {

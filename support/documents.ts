@@ -16,9 +16,8 @@ export function snippets(document: string, language: string): string[] {
 }
 
 /** The test of docs/recipes.md, as its table says to write it for another runner. */
-export function recipe(runner: 'node:test' | 'vitest' | 'jest' | 'ava'): string {
+export function recipe(runner: 'vitest' | 'jest' | 'ava'): string {
   const [test] = snippets('docs/recipes.md', 'js')
-  if (runner === 'node:test') return test!
   const [row] = new RegExp(`^\\| ${runner} .*$`, 'm').exec(textOf('docs/recipes.md'))!
   const lines = [...row.matchAll(/`((?:import|const) [^`]*)`/g)].map(([, line]) => line)
   return test!.replace(/^import .* from 'node:test'$/m, lines.join('\n'))
