@@ -135,7 +135,7 @@ function shapes(text: string): string[] {
 }
 
 test('serve and ping print what README.md shows', async (t) => {
-  const [served, pinged, typed] = snippets('README.md', '')
+  const [served, pinged] = snippets('README.md', '')
   const command = [process.execPath, EXECUTABLE]
   const server = new Child([...command, 'serve', '-p', '0', '--verbose', '--stall-after', '10', '--share', '0.3'])
   const listening = await server.line()

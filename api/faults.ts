@@ -56,14 +56,14 @@ const NAMES = ['delay', 'rate', 'chunk', ...FATES, 'share', 'seed'] as const
  * A checked copy of faults, which have no other members. Each member is read once: then no code of others runs any more that
  * could change or throw.
  */
-export function checkedFaults(name: string, value: unknown): Readonly<Faults> {
-  const source = object(name, value)
+export function checkedFaults(parent: string, value: unknown): Readonly<Faults> {
+  const source = object(parent, value)
   // A test whose fault is misspelt would test nothing.
   const unknown = Object.keys(source).find((member) => !(NAMES as readonly string[]).includes(member))
-  if (unknown !== undefined) throw invalidValue(name, `made of ${NAMES.join(', ')}`, unknown)
+  if (unknown !== undefined) throw invalidValue(parent, `made of ${NAMES.join(', ')}`, unknown)
   const members = NAMES.map((name) => [name, frozen(source[name])] as const)
   const given: Record<string, unknown> = Object.fromEntries(members.filter(([, member]) => member !== undefined))
-  check(name, given)
+  check(parent, given)
   return Object.freeze(given) as Readonly<Faults>
 }
 

@@ -311,6 +311,22 @@ fn without_a_client_port_sends_to_others_go_on_unless_all_go_to_one() {
 }
 
 #[test]
+fn a_client_tells_at_the_deadline_why_a_send_could_not_begin() {
+    let no_port = Error { errno: libc::EADDRNOTAVAIL, syscall: "connect" };
+    for (is_own, errno, told) in [
+        (false, libc::ETIMEDOUT, libc::EADDRNOTAVAIL),
+        (false, libc::ECANCELED, libc::ECANCELED),
+        // Its own server is about to take more.
+        (true, libc::ETIMEDOUT, libc::ETIMEDOUT),
+    ] {
+        let mut scene = Scene::new(is_own);
+        scene.sends.retry_or_fail(&scene.context, no_port, scene.outgoing(1, b"hello"));
+        scene.sends.give_up(&scene.context, 1, errno);
+        assert_eq!(scene.sends.settled[0].result, Err(Error { errno: told, syscall: "connect" }));
+    }
+}
+
+#[test]
 fn a_send_that_is_written_waits_for_its_answer_alone() {
     let mut scene = Scene::new(false);
     // More than the sockets' buffers hold.
