@@ -87,9 +87,19 @@ needingNamespace("ldd is another libc's", async (t) => {
 
 test('the binary for the other libc is installed too', async (t) => {
   const installation = await Installation.make(t, whole)
-  const [, processor, libc] = /^(.+)-(gnu|musl)$/.exec(installation.package)!
-  await installation.add(`${processor}-${libc === 'gnu' ? 'musl' : 'gnu'}`, Buffer.alloc(4096, '?'))
+  await addForOtherLibc(installation)
   works(t, installation)
+})
+
+test('the only binary is for the other libc', async (t) => {
+  const installation = await Installation.make(t, () => undefined)
+  const path = await addForOtherLibc(installation)
+  refuses(
+    t,
+    installation,
+    {},
+    `the binary of echo-node cannot be loaded (${path}: invalid ELF header): ${INSTALL_AGAIN}`,
+  )
 })
 
 test('what other addons are told by the environment is not for this one', async (t) => {
@@ -123,6 +133,12 @@ test('package.json names the same oldest Node.js', async (t) => {
   const manifest = await readFile(new URL('../package.json', import.meta.url), 'utf8')
   t.is((JSON.parse(manifest) as { engines: { node: string } }).engines.node, '>=20.19')
 })
+
+/** Adds a binary that cannot be loaded, and says where it is. */
+function addForOtherLibc(installation: Installation): Promise<string> {
+  const [, processor, libc] = /^(.+)-(gnu|musl)$/.exec(installation.package)!
+  return installation.add(`${processor}-${libc === 'gnu' ? 'musl' : 'gnu'}`, Buffer.alloc(4096, '?'))
+}
 
 function notPermitted(why: string): string {
   return `the binary of echo-node may not be loaded (${why}): let this user read it, on a mount without noexec`

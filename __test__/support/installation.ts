@@ -62,12 +62,13 @@ export class Installation {
     return this.#binaryOf(this.package)
   }
 
-  /** Adds a package with a binary. */
-  async add(name: string, binary: Buffer): Promise<void> {
+  /** Adds a package with a binary, and says where that is. */
+  async add(name: string, binary: Buffer): Promise<string> {
     const path = this.#binaryOf(name)
     await mkdir(dirname(path))
     await writeFile(path, binary)
     await writeFile(join(dirname(path), 'package.json'), JSON.stringify({ main: basename(path) }))
+    return path
   }
 
   /** Runs the command; without arguments on a request that needs the engine. */
