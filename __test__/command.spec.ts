@@ -83,6 +83,7 @@ const WRONG: [string[], string][] = [
   [['serve', '--max-connections', '0'], '--max-connections must be an integer from 1 to 4294967295, got 0'],
   [['serve', '--threads', '65'], '--threads must be an integer from 1 to 64, got 65'],
   [['serve', '--delay', '5-'], `--delay must be ${DURATION}, got "5-"`],
+  [['serve', '--delay', '5-3'], '--delay must be a range from a shorter to a longer duration, got "5-3"'],
   [['serve', '--delay', '1-2-3'], `--delay must be ${DURATION}, got "1-2-3"`],
   [['serve', '--rate', '0x10'], '--rate must be a number, got "0x10"'],
   [['serve', '--share', '1.'], '--share must be a number, got "1."'],
