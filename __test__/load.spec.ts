@@ -86,7 +86,7 @@ test.serial(`${RESETS} times connect, reset, and the server is as it was`, async
   t.true(grown.memory < 4 * MIB, String(grown.memory))
 })
 
-const READERS = 1000
+const READERS = size(300, 1000)
 
 test.serial(`${READERS} clients that never read cost the server less than 100 MiB`, async (t) => {
   const { server: child, port } = await server()

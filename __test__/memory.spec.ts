@@ -44,7 +44,13 @@ const QUICK = {
 }
 
 /** They limit the descriptors of their process, and valgrind needs some of its own. */
-const UNFIT = ['of_two_servers', 'a_stop_without_descriptors', 'when_a_stop_needs', 'when_a_send_waits']
+const UNFIT = [
+  'of_two_servers',
+  'a_stop_without_descriptors',
+  'when_a_stop_needs',
+  'when_a_send_waits',
+  'without_descriptors_it_pauses',
+]
 
 const SELECTED = {
   engine: SOAK ? [] : QUICK.engine,

@@ -1,4 +1,4 @@
-// 100,000 hostile lines, and lines meant to fill the memory.
+// Many hostile lines, and lines meant to fill the memory.
 
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -13,8 +13,9 @@ import { killAll } from '../support/children.ts'
 import { peakBytes } from '../support/proc.ts'
 import { INIT, request, start } from './support/command.ts'
 import { hostileLines, numbered, type Hostile } from './support/hostile-lines.ts'
+import { size } from './support/size.ts'
 
-const RUNS = 100
+const RUNS = size(20, 100)
 const LINES = 1000
 const MIB = 1024 * 1024
 /** What a client waits for a reply. */
@@ -67,7 +68,7 @@ class Victim {
   }
 }
 
-test.serial('of 100,000 hostile lines each that can be answered is, once, in order and in time', async (t) => {
+test.serial(`of ${RUNS * LINES} hostile lines each that can be answered is, once, in order and in time`, async (t) => {
   t.timeout(300_000)
   let victim = new Victim()
   const property = asyncProperty(array(hostileLines, { minLength: LINES, maxLength: LINES }), async (lines) => {

@@ -1,6 +1,7 @@
 // `echo-node ping` against real servers, good and bad ones.
 
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -158,13 +159,31 @@ test.serial('UNREACHABLE: no route', async (t) => {
   await loses(t, 7, { word: 'UNREACHABLE', code: 'ENETUNREACH', syscall: 'connect' }, [], '224.0.0.1')
 })
 
+needing('strace')('UNREACHABLE and TIMEOUT: by every errno of connect that says so', async (t) => {
+  const port = echoing(t)
+  for (const [code, word] of [
+    ['EHOSTUNREACH', 'UNREACHABLE'],
+    ['EHOSTDOWN', 'UNREACHABLE'],
+    ['ENETDOWN', 'UNREACHABLE'],
+    ['ENONET', 'UNREACHABLE'],
+    ['ETIMEDOUT', 'TIMEOUT'],
+    ['EPERM', 'OTHER'],
+  ]) {
+    const failing = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `inject=connect:error=${code}`]
+    const { stdout } = await run(['ping', `127.0.0.1:${port}`, '--count', '1', '--json'], '', failing)
+    t.like(JSON.parse(stdout.split('\n', 1)[0]!), { event: 'loss', word, code, syscall: 'connect' })
+  }
+})
+
 test.serial('RESET: at once, and after a part', async (t) => {
   const port = await serving(t, (socket) => socket.resetAndDestroy())
   await loses(t, port, { word: 'RESET', code: 'ECONNRESET', bytes: 0 }, ['--size', '1000000'])
   await loses(t, echoing(t, { resetAfter: 10 }), { word: 'RESET', syscall: 'read', bytes: 10 })
 })
 
-test('a full disk is exit code 1 though every round is echoed, also if stderr is a file', async (t) => {
+const withFullDisk = existsSync('/dev/full') ? test : test.skip
+
+withFullDisk('a full disk is exit code 1 though every round is echoed, also if stderr is a file', async (t) => {
   const full = 'f=$(mktemp); exec 2>"$f"; rm "$f"; exec "$0" "$@" >/dev/full'
   const args = ['ping', `127.0.0.1:${echoing(t)}`, '--count', '1']
   t.is((await run(args, '', ['sh', '-c', full])).code, 1)

@@ -94,7 +94,7 @@ pub fn is_connectable(_: SocketAddrV4) -> Result<bool> {
 pub fn as_known(error: Error) -> Error {
     let errno = match (error.syscall, error.errno) {
         // Of multicast and broadcast addresses (`tcp_usr_bind`, `tcp_usr_connect_common`); and of a client's port in TIME_WAIT, which
-        // kernels before macOS 12 choose (`in_pcbbind`).
+        // kernels before macOS 11.5 may choose (`in_pcbbind`).
         ("bind", libc::EAFNOSUPPORT) | ("connect", libc::EADDRINUSE) => libc::EADDRNOTAVAIL,
         ("connect", libc::EAFNOSUPPORT) => libc::ENETUNREACH,
         // The port that XNU has chosen for the client is the one to connect to, on which then nobody listens (`tcp_connect`;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::{DEFAULTS, PATIENCE, Running, echo, start};
 use echo_node::connection::Cut;
-use echo_node::log::{Event, Kind, MOST_UNTAKEN, Reason};
+use echo_node::log::{Event, Kind, Reason};
 use echo_node::server::Report;
 use echo_node::shared::Config;
 use socket2::SockRef;
@@ -196,29 +196,4 @@ fn connections_that_a_stop_cuts_off_have_their_ends() {
         assert_eq!((events.len(), open, missed), (80, 40, 0));
         drop(clients);
     }
-}
-
-#[test]
-fn events_that_nobody_takes_are_counted_beyond_a_bound() {
-    const MISSED: usize = 1000;
-    let running = start(&OBSERVED);
-    for count in 1..=MOST_UNTAKEN + MISSED {
-        reset(running.connect());
-        // The backlog is shorter.
-        if count % 100 == 0 {
-            running.wait_for("they are accepted", |stats| stats.total_connections + 100 > count as u64);
-        }
-    }
-    let total = (MOST_UNTAKEN + MISSED) as u64;
-    running
-        .wait_for("all have come and gone", |stats| stats.total_connections == total && stats.active_connections == 0);
-    let (mut told, mut missed) = (0, 0);
-    while (told, missed) != (2 * MOST_UNTAKEN, MISSED as u64) {
-        assert!(matches!(running.events.recv_timeout(PATIENCE), Ok(Report::Events)), "{told} told, {missed} missed");
-        let (events, more) = running.server.take_events();
-        (told, missed) = (told + events.len(), missed + more);
-    }
-    // Taken, they have made room.
-    let client = running.connect();
-    assert_eq!(take(&running, 1)[0].peer, address(&client));
 }

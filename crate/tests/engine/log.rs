@@ -1,9 +1,12 @@
 //! What is told of connections: when it is handed over, and how much waits until it is taken.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use echo_node::connection::{Connection, Extras};
 use echo_node::log::{HAND_OVER_INTERVAL, LogWriter, MOST_UNTAKEN, Reason, Record};
 use echo_node::shared::Shared;
 
@@ -55,4 +58,20 @@ fn room_for_what_was_taken_is_room_again() {
     writer.hand_over();
     let (events, missed) = shared.log.take();
     assert_eq!((events.len(), missed), (MOST_UNTAKEN, 1));
+}
+
+#[test]
+fn what_is_left_out_is_counted_and_its_end_is_not_told() {
+    const LEFT_OUT: usize = 1000;
+    let (shared, mut writer) = writer();
+    let (socket, _peer) = UnixStream::pair().unwrap();
+    let mut connection = Connection::new(OwnedFd::from(socket), false, None);
+    for _ in 0..MOST_UNTAKEN + LEFT_OUT {
+        connection.extras = Some(Box::new(Extras { record: record(&shared), fault: None }));
+        writer.connected(&mut connection, 0);
+        writer.ended(connection.take_record(), Reason::Peer);
+    }
+    writer.hand_over();
+    let (events, missed) = shared.log.take();
+    assert_eq!((events.len(), missed), (2 * MOST_UNTAKEN, LEFT_OUT as u64));
 }
