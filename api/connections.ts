@@ -63,14 +63,18 @@ export class Connection implements Peer {
   }
 
   /**
-   * Ends the connection: the client reads what has been written to it, then an end. What it sends from now on is dropped,
-   * and after a second at most the socket is closed. Does nothing if the connection is over.
+   * Ends the connection: the client reads what has been written to it, then an end. An I/O thread does it a moment later, and
+   * `'disconnect'` tells when. What the client sends from then on is dropped, and after a second at most the socket is closed.
+   * Does nothing if the connection is over.
    */
   close(): void {
     this.#cut(false)
   }
 
-  /** Resets the connection: the client's next read fails with `ECONNRESET`. Does nothing if it is over. */
+  /**
+   * Resets the connection: the client's next read fails with `ECONNRESET`. An I/O thread does it a moment later, and
+   * `'disconnect'` tells when: what the client writes at once may still be echoed. Does nothing if the connection is over.
+   */
   reset(): void {
     this.#cut(true)
   }

@@ -135,7 +135,8 @@ impl Sends {
             Ok(false) if exchange.is_written() => self.wait_for_echo(context, slot),
             Ok(false) => self.wait_for_event(context, slot),
             Ok(true) => self.finish(context, slot, Ok(())),
-            Err(error) if exchange.is_connecting() || self.is_own && !exchange.is_accepted => {
+            // On macOS it may be accepted before we see that it is connected: then it has begun.
+            Err(error) if !exchange.is_accepted && (self.is_own || exchange.is_connecting()) => {
                 let (outgoing, _) = self.remove(context, slot);
                 self.retry_or_fail(context, error, outgoing);
             }
