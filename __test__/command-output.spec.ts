@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 
 import test from 'ava'
+import { EchoServer } from 'echo-node'
 
 import { killAll, mortal } from '../support/children.ts'
 import { EXECUTABLE, typescript } from '../support/paths.ts'
@@ -110,6 +111,14 @@ test('a node whose reports nobody reads ends all the same', async (t) => {
   t.regex(await within('its replies', text(node.stdout)), /init_ok/)
   const [code] = (await within('its end', exit)) as [number]
   t.is(code, 0)
+})
+
+test('ping with a full disk, and a file for errors: exit code 1 though every round is echoed', async (t) => {
+  const server = new EchoServer()
+  t.teardown(() => server.stop())
+  const full = 'f=$(mktemp); exec 2>"$f"; rm "$f"; exec "$0" "$@" >/dev/full'
+  const args = ['ping', `127.0.0.1:${server.start()}`, '--count', '1']
+  t.is((await run(args, '', ['sh', '-c', full])).code, 1)
 })
 
 for (const redirection of ['2>/dev/full', '2>&-', '>&- 2>&-', '<&- >&- 2>&-']) {

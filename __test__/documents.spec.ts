@@ -70,7 +70,6 @@ async function runs(t: ExecutionContext, code: string): Promise<Outcome> {
 
 const PRELUDE = `
 import { equal as same } from 'node:assert/strict'
-import { connect } from 'node:net'
 import { inspect } from 'node:util'
 function equal(got: unknown, expected: string): void {
   same(inspect(got, { breakLength: Infinity }), expected)

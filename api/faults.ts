@@ -1,6 +1,6 @@
 /** Faults on purpose: their ranges and defaults. */
 
-import { integer, object, option } from './arguments.ts'
+import { integer, object } from './arguments.ts'
 import { invalidType, invalidValue, outOfRange } from './errors.ts'
 
 /**
@@ -74,7 +74,9 @@ function frozen(member: unknown): unknown {
 
 function check(parent: string, given: Record<string, unknown>): void {
   delays(`${parent}.delay`, given['delay'])
-  const checkInteger = (name: string, min: number, max: number): unknown => option(parent, given, name, min, min, max)
+  const checkInteger = (name: string, min: number, max: number): void => {
+    if (given[name] !== undefined) integer(`${parent}.${name}`, given[name], min, max)
+  }
   checkInteger('rate', 1, Number.MAX_SAFE_INTEGER)
   checkInteger('chunk', 1, MAX_UINT32)
   for (const name of FATES) checkInteger(name, 0, Number.MAX_SAFE_INTEGER)

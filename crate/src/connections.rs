@@ -209,7 +209,7 @@ impl Connections {
                 let ticks_since = |age| ticks_after(&self.ticked, context.clock.present().checked_sub(age));
                 self.table[slot].note_progress(self.ticks, ticks_since);
                 if self.table[slot].is_idle(self.ticks) {
-                    self.give_up(context, slot);
+                    self.close_idle(context, slot);
                 }
             }
         }
@@ -242,7 +242,7 @@ impl Connections {
     }
 
     /// Closes an idle connection: as a lost one, if it owes something.
-    fn give_up(&mut self, context: &mut Context, slot: usize) {
+    fn close_idle(&mut self, context: &mut Context, slot: usize) {
         if self.table[slot].unsent.is_some() {
             syscalls::reset_at_close(&self.table[slot].socket);
         }

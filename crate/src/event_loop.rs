@@ -197,6 +197,7 @@ impl EventLoop {
         }
     }
 
+    /// Puts sends on the wire, as many as may start.
     fn start_sends(&mut self) {
         if self.sends.is_empty() {
             return;
@@ -204,7 +205,7 @@ impl EventLoop {
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.start_sends(&mut self.context, &mut self.connections, &mut self.sends);
         } else {
-            let _ = (0..PER_TURN).try_for_each(|_| self.sends.start_next(&mut self.context).then_some(()));
+            let _ = (0..PER_TURN).all(|_| self.sends.start_next(&mut self.context));
         }
     }
 
