@@ -91,3 +91,24 @@ test('a pipe that another program lets block again holds up no stop signal', asy
   server.kill('SIGTERM')
   t.deepEqual(await exit, [0, null])
 })
+
+test('who reads stderr slowly gets all of it although stdout was read long ago', async (t) => {
+  const code = `const { exit, giveUpUnread, print, report } = require(process.argv[1])
+    giveUpUnread()
+    print('ready')
+    for (let line = 0; line < 600; line++) report('x'.repeat(1000))
+    exit()`
+  const command = mortal([process.execPath, '-e', code, join(EXECUTABLE, '../process.js')])
+  const child = spawn(...command, { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  child.stdout!.resume()
+  let all = ''
+  // More often than the process looks whether anyone reads, and longer than it waits.
+  child.stderr!.on('data', (part: Buffer) => {
+    all += part.toString()
+    child.stderr!.pause()
+    setTimeout(() => child.stderr!.resume(), 1500)
+  })
+  t.deepEqual(await once(child, 'close'), [0, null])
+  t.is(all.split('\n').length, 601)
+})

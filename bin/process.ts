@@ -195,7 +195,7 @@ function giveUpWhenStuck(stream: Writable): void {
   let [before, stuck] = [unread(stream), 0]
   onTicks((passed) => {
     const current = unread(stream)
-    stuck = current === before ? stuck + passed : 0
+    stuck = current === before && stream.writableLength > 0 ? stuck + passed : 0
     before = current
     if (stuck >= LAST_LINES) exitNow()
   })

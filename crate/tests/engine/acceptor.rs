@@ -333,6 +333,17 @@ fn a_stop_takes_no_more_than_a_turn_may_from_the_backlog() {
     assert_eq!(scene.open(), MANY);
 }
 
+#[test]
+fn a_stop_listens_until_its_sends_are_accepted() {
+    let mut scene = Scene::new(usize::MAX, 1, 2);
+    scene.push_sends(1);
+    assert!(!scene.take_backlog(), "it has not begun");
+    assert!(scene.starts_next());
+    assert!(!scene.take_backlog(), "it is not accepted");
+    assert_eq!(scene.accept(), 1);
+    assert!(scene.take_backlog());
+}
+
 #[cfg_attr(not(target_os = "linux"), ignore = "macOS lets 128 clients wait, and one less than asked")]
 #[test]
 fn a_stop_decides_about_all_in_the_backlog() {
