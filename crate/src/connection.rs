@@ -249,6 +249,11 @@ impl Connection {
         now.wrapping_sub(self.last_active) > TICKS_PER_TIMEOUT && !is_held
     }
 
+    /// Whether to close it now would hide something from its peer: that it does not get all, or the reset of a fault.
+    pub fn is_cut_short(&self) -> bool {
+        self.unsent.is_some() || self.fault().is_some_and(Fault::is_resetting)
+    }
+
     /// Whether its peer is to be looked at in each tick, because later nobody can tell when it has acknowledged everything.
     /// What a client sends to a stalled connection counts as an acknowledgement, too.
     pub fn is_to_be_watched(&self, now: u32) -> bool {

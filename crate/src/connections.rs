@@ -138,11 +138,11 @@ impl Connections {
         self.table.len() + self.lingering.cut_all(context, cut)
     }
 
-    /// Tells the ends of those that are cut off with the thread. Those that owe something are reset, as in [`Self::lose`].
+    /// Tells the ends of those that are cut off with the thread. What is cut short is reset, as in [`Self::lose`].
     pub fn tell_ends(&mut self, context: &mut Context) {
         let reason = reason_of_stop(context);
         for (_, connection) in &mut self.table {
-            if connection.unsent.is_some() {
+            if connection.is_cut_short() {
                 syscalls::reset_at_close(&connection.socket);
             }
             context.log.ended(connection.take_record(), reason);
@@ -241,9 +241,9 @@ impl Connections {
         self.close(context, slot, error.into());
     }
 
-    /// Closes an idle connection: as a lost one, if it owes something.
+    /// Closes an idle connection: as a lost one, if it is cut short.
     fn close_idle(&mut self, context: &mut Context, slot: usize) {
-        if self.table[slot].unsent.is_some() {
+        if self.table[slot].is_cut_short() {
             syscalls::reset_at_close(&self.table[slot].socket);
         }
         self.close(context, slot, Reason::Idle);

@@ -131,6 +131,11 @@ impl Fault {
         self.stage == Stage::Stalled
     }
 
+    /// Whether it is about to reset its connection.
+    pub fn is_resetting(&self) -> bool {
+        matches!(self.stage, Stage::Pausing(Cut::Reset) | Stage::Cutting(Cut::Reset))
+    }
+
     /// What the poller is to wait for.
     pub fn wanted(&self, unsent: bool, is_draining: bool) -> Interest {
         match self.stage {

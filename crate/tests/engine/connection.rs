@@ -128,12 +128,14 @@ fn while_something_is_owed_it_waits_to_write_and_does_not_read() {
     assert!(owed > 0 && owed <= READ_SIZE, "{owed} bytes are owed");
     assert_eq!(pair.advance(), Ok(Next::Wait));
 
-    let mut received = 0;
+    let (mut received, mut waits_for) = (0, Interest::Writable);
     while received < written {
         received += pair.take();
-        let _ = pair.advance();
+        if let Next::WaitFor(interest) = pair.advance().unwrap() {
+            waits_for = interest;
+        }
     }
-    assert_eq!(pair.connection.wanted(), Interest::Readable);
+    assert_eq!([waits_for, pair.connection.wanted()], [Interest::Readable; 2]);
     assert_eq!(pair.shared.unsent.load(Relaxed), 0);
     assert_eq!(pair.shared.stats().total_bytes, written as u64);
 }

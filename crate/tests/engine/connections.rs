@@ -127,6 +127,21 @@ fn an_idle_client_does_not_take_a_part_of_its_echo_for_all_of_it() {
 }
 
 #[test]
+fn the_reset_of_a_fault_is_one_also_when_the_server_ends_before() {
+    let mut scene = Scene::new();
+    scene.faults = Some(Faults { fate: Some((5, Fate::Reset)), ..NO_FAULTS });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    scene.adopt(listener.accept().unwrap().0);
+    client.write_all(b"hello").unwrap();
+    scene.serve_events();
+    client.read_exact(&mut [0; 5]).unwrap();
+    scene.connections.tell_ends(&mut scene.context);
+    drop(scene);
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn what_happens_puts_the_timeout_off() {
     let mut scene = Scene::new();
     let mut peer = scene.connect();
