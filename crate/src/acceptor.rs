@@ -5,7 +5,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::fence;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -162,6 +163,8 @@ impl Acceptor {
     /// Apart from what each turn of the loop asks.
     fn decide_now(&mut self, context: &mut Context, connections: &mut Connections) {
         if let Some((_, count)) = self.catch_up.take_if(|(catch_up, _)| catch_up.strong_count() == 0) {
+            // What the others did before is to be seen: `open` is lower where connections ended.
+            fence(Acquire);
             let before = self.over_limit.len();
             while has_room(context)
                 && let Some(connection) = self.over_limit.pop_front()

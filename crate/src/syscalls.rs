@@ -85,7 +85,7 @@ pub fn bind(socket: impl AsFd, address: SocketAddrV4) -> Result<()> {
 /// Opens the socket for connections: listen(2).
 pub fn listen(socket: impl AsFd, backlog: c_int) -> Result<()> {
     // SAFETY: takes no pointer.
-    check("listen", unsafe { libc::listen(socket.as_fd().as_raw_fd(), backlog) }).map(drop)
+    check("listen", unsafe { libc::listen(socket.as_fd().as_raw_fd(), possible_backlog(backlog)) }).map(drop)
 }
 
 /// The socket's own address: getsockname(2).

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
-use libc::{c_int, c_void, kevent64_s, sockaddr_in, socklen_t, timespec};
+use libc::{c_int, c_short, c_void, kevent64_s, sockaddr_in, socklen_t, timespec};
 
 use super::{check, getsockopt, length_of, owned, retry, setsockopt, with_address};
 use crate::error::{Error, Result};
@@ -25,6 +25,12 @@ pub const DELIVERY: Duration = Duration::from_millis(5);
 /// comes for it meanwhile.
 pub fn yield_now() {
     hint::spin_loop();
+}
+
+/// What to ask listen(2) for: XNU keeps it in a short (`so_qlimit`, solisten), and of a greater one a negative number may remain, with which
+/// nobody can connect.
+pub fn possible_backlog(backlog: c_int) -> c_int {
+    backlog.min(c_short::MAX.into())
 }
 
 /// A TCP socket over IPv4: socket(2). Writing to a connection that is gone makes no signal: on Darwin SIGPIPE goes to the

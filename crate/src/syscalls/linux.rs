@@ -26,6 +26,11 @@ pub fn yield_now() {
     thread::yield_now();
 }
 
+/// What to ask listen(2) for: anything, the kernel lowers it to its own limit.
+pub fn possible_backlog(backlog: c_int) -> c_int {
+    backlog
+}
+
 /// A TCP socket over IPv4: socket(2).
 pub fn socket() -> Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
