@@ -106,8 +106,6 @@ pub fn as_known(error: Error) -> Error {
         // The port that XNU has chosen for the client is the one to connect to, on which then nobody listens (`tcp_connect`;
         // libuv #2503).
         ("connect", libc::EINVAL) => libc::ECONNREFUSED,
-        // While a connection is torn down; a moment later it is `EPIPE` (libuv #3405, mio #1364).
-        ("write", libc::EPROTOTYPE) => libc::EPIPE,
         // There is no connection any more.
         ("shutdown", libc::EINVAL) => libc::ENOTCONN,
         (_, errno) => errno,
@@ -127,15 +125,16 @@ pub fn write(fd: impl AsFd, data: &[u8]) -> Result<usize> {
     let (raw, length) = (fd.as_fd().as_raw_fd(), data.len().min(c_int::MAX as usize));
     // SAFETY: the kernel reads at most `length` bytes from `data`, which has as many and outlives the call.
     match retry("write", || unsafe { libc::write(raw, data.as_ptr().cast::<c_void>(), length) }) {
-        // `sosend` says it before it looks why the connection is gone.
-        Err(Error { errno: libc::EPIPE, .. }) => Err(why_gone(&fd)),
+        // `sosend` says the one before it looks why the connection is gone; the other comes while it is torn down (libuv #3405, mio #1364),
+        // and for ever when a filter takes the flows of programs over (`necp_socket_should_use_flow_divert`).
+        Err(error @ Error { errno: libc::EPIPE | libc::EPROTOTYPE, .. }) => Err(why_gone(&fd).unwrap_or(error)),
         result => result,
     }
 }
 
-fn why_gone(socket: impl AsFd) -> Error {
+fn why_gone(socket: impl AsFd) -> Option<Error> {
     let errno = getsockopt(socket, libc::SOL_SOCKET, libc::SO_ERROR).unwrap_or(0);
-    Error { errno: if errno == 0 { libc::EPIPE } else { errno }, syscall: "write" }
+    (errno != 0).then_some(Error { errno, syscall: "write" })
 }
 
 /// How many bytes the peer has not acknowledged yet: `SO_NWRITE`, which the header sys/socket.h describes.
