@@ -20,8 +20,8 @@ const BULK: u64 = 16 * 1024;
 
 /// Whether polling may save time after a turn of so many events that echoed so many bytes: between the messages of a few. In a
 /// bulk transfer, where a wake-up serves many, or where nobody is connected, it only costs.
-pub fn may_pay(events: usize, echoed: u64, is_connected: bool) -> bool {
-    events <= FEW_EVENTS && echoed < BULK && is_connected
+pub fn may_pay(events: usize, echoed: u64, is_deserted: bool) -> bool {
+    events <= FEW_EVENTS && echoed < BULK && !is_deserted
 }
 
 /// Polls before sleeping while that pays.

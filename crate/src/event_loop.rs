@@ -17,15 +17,13 @@ use crate::clock::Moment;
 use crate::connection::Cut;
 use crate::connections::Connections;
 use crate::context::{Context, read_size};
+use crate::error::Error;
 use crate::log::HAND_OVER_INTERVAL;
 use crate::mailbox::{CatchUp, Inbox, Message};
 use crate::poller::{PER_TURN, Source};
 use crate::sends::Sends;
 use crate::server::{OnReport, Report};
 use crate::syscalls;
-
-/// How long to wait after an error of `epoll_wait(2)` that ought not to exist, so that it cannot make the loop spin.
-const POLL_ERROR_PAUSE: Duration = Duration::from_millis(10);
 
 /// How many clients are accepted at once before all are cut: what Linux lets wait, unless it is told otherwise.
 const MOST_BEFORE_CUT: usize = 4096;
@@ -94,7 +92,7 @@ impl EventLoop {
                 return;
             }
             let echoed = self.context.counters.bytes.get().wrapping_sub(bytes);
-            may_poll = may_pay(events, echoed, !self.connections.is_empty());
+            may_poll = may_pay(events, echoed, self.connections.is_empty());
         }
     }
 
@@ -119,11 +117,9 @@ impl EventLoop {
             clock.end_wait(Instant::now(), timeout);
         }
         waited.unwrap_or_else(|error| {
-            if error.errno != libc::EINTR {
-                thread::sleep(POLL_ERROR_PAUSE);
-                // If it goes on failing, no event tells of a stop.
-                self.take_messages();
-            }
+            thread::sleep(pause_after(error));
+            // If it goes on failing, no event tells of a stop.
+            self.take_messages();
             0
         })
     }
@@ -246,6 +242,11 @@ impl EventLoop {
         let others_have_ended = self.acceptor.as_ref().is_none_or(|acceptor| acceptor.running == 0);
         is_done || others_have_ended && self.context.clock.has_passed(deadline)
     }
+}
+
+/// How long to wait after an error of the poller: one that ought not to exist cannot make the loop spin.
+pub fn pause_after(error: Error) -> Duration {
+    if error.errno == libc::EINTR { Duration::ZERO } else { Duration::from_millis(10) }
 }
 
 /// Whether a thread has caught up after a turn, of which it takes at most so many more. It has when one brought no input: the end

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::support::{DEFAULTS, NO_FAULTS, bound};
+use crate::support::{DEFAULTS, NO_FAULTS, PATIENCE, bound};
 use echo_node::connection::{Connection, Next, READ_SIZE_OVER_LIMIT, TICKS_PER_TIMEOUT, UNSENT_LIMIT};
 use echo_node::context::Context;
 use echo_node::context::{READ_SIZE, read_size};
@@ -175,12 +175,27 @@ fn draining_it_echoes_what_has_arrived_and_lingers() {
 }
 
 impl Pair {
-    fn misbehave(&mut self, faults: Faults) {
-        let dealer = Dealer::default();
+    fn misbehave(&mut self, faults: Faults) -> FaultTimers {
+        let (dealer, mut timers) = (Dealer::default(), FaultTimers::default());
         dealer.set(Some(faults));
         self.connection.set_fault(dealer.deal().unwrap());
-        FaultTimers::default().advance(&mut self.context, &mut self.connection, 0).unwrap();
+        timers.advance(&mut self.context, &mut self.connection, 0).unwrap();
+        timers
     }
+}
+
+#[test]
+fn what_a_fault_holds_back_waits_for_its_timer_alone() {
+    let mut pair = pair();
+    let mut timers = pair.misbehave(Faults { delay: (PATIENCE, PATIENCE), ..NO_FAULTS });
+    pair.peer.write_all(b"late").unwrap();
+    for next in [Next::WaitFor(Interest::Nothing), Next::Wait] {
+        assert_eq!(timers.advance(&mut pair.context, &mut pair.connection, 0), Ok(next));
+        assert!(timers.next().is_some());
+    }
+    assert_eq!(pair.take(), 0);
+    timers.forget(pair.connection.fault().unwrap(), 0);
+    assert_eq!(timers.next(), None);
 }
 
 #[test]

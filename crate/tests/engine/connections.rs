@@ -311,20 +311,34 @@ fn one_that_was_cut_is_closed_when_its_client_ends_whatever_it_has_read() {
     assert!(scene.connections.is_empty());
 }
 
-#[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]
 #[test]
 fn those_that_a_stop_waits_for_are_cut_and_counted_too() {
+    for cut in [Cut::Close, Cut::Reset] {
+        let mut scene = Scene::new();
+        let _open = scene.connect();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        write_until_blocked(&ours, usize::MAX);
+        ours.set_nonblocking(true).unwrap();
+        scene.context.shared.open.fetch_add(1, Relaxed);
+        scene.connections.lingering.linger(&scene.context, OwnedFd::from(ours));
+        scene.turn(Duration::ZERO);
+        assert_eq!(scene.connections.cut_all(&scene.context, cut), 2);
+        scene.turn(LOOK);
+        assert_eq!(scene.open(), 0);
+        assert_eq!(client.read_to_end(&mut Vec::new()).is_err(), cut == Cut::Reset);
+    }
+}
+
+#[test]
+fn an_event_without_input_ends_nothing_that_lingers() {
     let mut scene = Scene::new();
-    let _open = scene.connect();
-    let (mut ours, _peer) = UnixStream::pair().unwrap();
-    ours.write_all(b"unread").unwrap();
+    let (ours, _peer) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    scene.context.shared.open.fetch_add(1, Relaxed);
-    scene.connections.lingering.linger(&scene.context, OwnedFd::from(ours));
-    scene.turn(Duration::ZERO);
-    assert_eq!(scene.connections.cut_all(&scene.context, Cut::Reset), 2);
-    scene.turn(LOOK);
-    assert_eq!(scene.open(), 0);
+    scene.connections.lingering.end(&scene.context, OwnedFd::from(ours));
+    scene.connections.lingering.discard_input(&mut scene.context, 0);
+    assert!(!scene.connections.lingering.is_empty());
 }
 
 #[test]
