@@ -340,7 +340,7 @@ fn a_stop_listens_until_its_sends_are_accepted() {
     assert!(!scene.take_backlog(), "it has not begun");
     assert!(scene.starts_next());
     assert!(!scene.take_backlog(), "it is not accepted");
-    assert_eq!(scene.accept(), 1);
+    while scene.accept() == 0 {}
     assert!(scene.take_backlog());
 }
 
