@@ -101,13 +101,13 @@ test('who reads stderr slowly gets all of it although stdout was read long ago',
   const command = mortal([process.execPath, '-e', code, join(EXECUTABLE, '../process.js')])
   const child = spawn(...command, { stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => child.kill('SIGKILL'))
-  child.stdout!.resume()
+  child.stdout.resume()
   let all = ''
   // More often than the process looks whether anyone reads, and longer than it waits.
-  child.stderr!.on('data', (part: Buffer) => {
+  child.stderr.on('data', (part: Buffer) => {
     all += part.toString()
-    child.stderr!.pause()
-    setTimeout(() => child.stderr!.resume(), 1500)
+    child.stderr.pause()
+    setTimeout(() => child.stderr.resume(), 1500)
   })
   t.deepEqual(await once(child, 'close'), [0, null])
   t.is(all.split('\n').length, 601)
