@@ -1,4 +1,4 @@
-//! How long a wait lasts.
+//! How long a wait lasts, and what ends it.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,5 +29,19 @@ fn a_wait_lasts_no_shorter_than_its_time() {
         let begin = Instant::now();
         assert_eq!(poller.wait(Some(time)).unwrap(), 0);
         assert!(begin.elapsed() >= time, "{:?} of {time:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn wake_ups_end_one_wait_until_they_are_reset() {
+    let mut poller = Poller::new().unwrap();
+    let waker = Waker::new(&poller).unwrap();
+    let mut events = || poller.wait(Some(Duration::ZERO)).unwrap();
+    for _ in 0..2 {
+        waker.wake();
+        waker.wake();
+        assert_eq!(events(), 1);
+        waker.reset();
+        assert_eq!(events(), 0);
     }
 }
