@@ -10,6 +10,7 @@ import { text } from 'node:stream/consumers'
 
 import test from 'ava'
 
+import { nodeTooOld } from '../api/node-version.ts'
 import { duration, number } from '../bin/arguments.ts'
 import { Child, killAll } from '../support/children.ts'
 import { EXECUTABLE, ROOT } from '../support/paths.ts'
@@ -291,4 +292,9 @@ test('input and output may be files', async (t) => {
   closeSync(output)
   t.deepEqual(await once(node, 'exit'), [0, null])
   t.is((await readFile(replies, 'utf8')).split('\n').length, 5002)
+})
+
+test('a Node.js older than 20.19 is told so', (t) => {
+  for (const old of ['4.9.1', '18.20.8', '20.18.3']) t.regex(nodeTooOld(old) ?? '', /install Node\.js 20\.19 or later/)
+  for (const newer of ['20.19.0', '21.0.0', '22.1.0']) t.is(nodeTooOld(newer), undefined)
 })

@@ -1,4 +1,4 @@
-import { EchoServer, type SystemError } from 'echo-node'
+import { EchoServer, send, type SystemError } from 'echo-node'
 import { ioThread, leftBehind, type Fault } from './support/fault-scene.ts'
 import { faults } from './support/faults.ts'
 import { cpuUse, descriptors, threads } from '../support/proc.ts'
@@ -161,4 +161,28 @@ traced('a send resolves with what came back on the wire, not with what was sent'
   await tracer.detach()
   t.deepEqual(await server.send('hello'), { echoed: 'hello', bytes: 5 })
   await server.stop()
+})
+
+traced('a panic on the thread of the client rejects its sends, and the next send has a new one', async (t) => {
+  const server = new EchoServer()
+  const port = server.start(0, { faults: { stallAfter: 0 } })
+  const first = send('first', { port })
+  const thread = await until('there is a client', () => threads('self', 'echo-client')[0])
+  // More events than there is room for: the bounds check of the first one past the end panics.
+  const tracer = await Tracer.attach(
+    thread,
+    '--trace=epoll_wait',
+    '--inject=?epoll_wait,?epoll_pwait:retval=1000:when=1',
+  )
+  // Wakes it.
+  const second = send('second', { port })
+  const errors = await within(
+    'the sends',
+    Promise.all([first, second].map((sent) => t.throwsAsync<SystemError>(sent, { code: 'ERR_CLIENT_FAILED' }))),
+  )
+  t.not(errors[0], errors[1], 'an error each')
+  await tracer.detach()
+  server.faults = undefined
+  t.is((await within('a send', send('third', { port }))).echoed, 'third')
+  await server.stop({ timeout: 0 })
 })
