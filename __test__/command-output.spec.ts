@@ -233,3 +233,25 @@ test('serve says nothing more to a reader that left, and serves on', async (t) =
   t.is(await server.kill('SIGTERM'), 0)
   t.is(server.stderr, '')
 })
+
+const failingBind = (errno: string) => [
+  'strace',
+  '-f',
+  '-qqq',
+  '-o',
+  '/dev/null',
+  '-e',
+  `inject=bind:error=${errno}`,
+  '-e',
+  'trace=bind',
+]
+for (const [errno, reason] of [
+  ['EACCES', 'listening on port 7 of 127.0.0.1 is not permitted'],
+  ['EADDRNOTAVAIL', '127.0.0.1 is not an address of this machine'],
+  ['ENOMEM', 'bind ENOMEM: not enough memory 127.0.0.1:7'],
+] as const) {
+  needing('strace')(`serve says in words why it cannot listen: ${errno}`, async (t) => {
+    const outcome = await run(['serve', '--port', '7'], '', failingBind(errno))
+    t.deepEqual([outcome.code, outcome.stdout, outcome.stderr], [1, '', `echo-node: ${reason}\n`])
+  })
+}

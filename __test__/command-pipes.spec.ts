@@ -10,6 +10,7 @@ import test, { type ExecutionContext } from 'ava'
 import { mortal } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { freePort, isFree } from '../support/ports.ts'
+import { run } from '../support/run.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 import { until } from '../support/wait.ts'
 import { Client } from './support/clients.ts'
@@ -111,4 +112,18 @@ test('who reads stderr slowly gets all of it although stdout was read long ago',
   })
   t.deepEqual(await once(child, 'close'), [0, null])
   t.is(all.split('\n').length, 601)
+})
+
+test('lines beyond 8 MiB that nobody reads are left out and counted', async (t) => {
+  const code = `const [writer, { exit }] = process.argv.slice(1).map(require)
+    const lines = new writer.LineWriter((leftOut) => leftOut + ' left out')
+    for (let line = 0; line < 20_000; line++) lines.write('x'.repeat(999))
+    lines.flush()
+    exit()`
+  const modules = ['../line-writer.js', '../process.js'].map((path) => join(EXECUTABLE, path))
+  const lines = (await run([process.execPath, '-e', code, ...modules])).split('\n')
+  // The first line is written at once, others wait until they are more than so many bytes.
+  const waiting = Math.floor((8 * 1024 * 1024) / 1000) + 1
+  t.is(lines.length, 1 + waiting + 2)
+  t.is(lines.at(-2), `${20_000 - 1 - waiting} left out`)
 })

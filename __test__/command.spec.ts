@@ -67,6 +67,7 @@ const WRONG: [string[], string][] = [
   [['ping', 'a:1', '--size', '67108865'], '--size must be an integer from 0 to 67108864, got 67108865'],
   [['ping', 'a:1', '--interval', '-1'], `--interval must be ${DURATION}, got "-1"`],
   [['ping', 'a:1', '--interval', '36000m'], '--interval must be an integer from 0 to 2147483647, got 2160000000'],
+  [['ping', 'a:1', '--timeout', 'soon'], `--timeout must be ${DURATION}, got "soon"`],
   [['ping', 'a:1', '--timeout', '0'], '--timeout must be an integer from 1 to 2147483647, got 0'],
   [['ping', 'a:1', '--port', '7'], '--port needs the command serve: echo-node serve --port …'],
   [['serve', '--count', '7'], '--count needs the command ping: echo-node ping --count …'],
@@ -158,8 +159,13 @@ test('serve --verbose prints a line for each connection and for its end', async 
   await client.close()
   const end = await server.line()
   t.regex(end.replace(address, 'A'), /^#1 A ended by the client, 1\.5 KiB echoed in [\d.]+ m?s$/)
+  const lost = await Client.connect(client.socket.remotePort!)
+  t.true(await lost.echo('hello'))
+  const [name] = /^#2 \S+ /.exec(await server.line())!
+  lost.reset()
+  t.regex((await server.line()).replace(name, ''), /^reset by the client, 5 B echoed in [\d.]+ m?s$/)
   const code = server.kill('SIGTERM')
-  t.is(await server.line(), '1 connection, 1.5 KiB echoed, 1 rejected')
+  t.is(await server.line(), '2 connections, 1.5 KiB echoed, 1 rejected')
   t.is(await code, 0)
 })
 
