@@ -15,7 +15,10 @@ import { clearInterval, nextTick, now, setImmediate, setInterval } from './timer
 export interface Stats {
   /** Connections accepted, without the rejected ones. */
   readonly totalConnections: number
-  /** Bytes echoed. Never fewer than all clients together have received. */
+  /**
+   * Bytes echoed. Never fewer than all clients together have received: they are counted before they are written, and what a client
+   * does not take is taken back, so between two calls it may fall.
+   */
   readonly totalBytes: number
   /** Connections open now. */
   readonly activeConnections: number

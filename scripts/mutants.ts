@@ -14,7 +14,7 @@ import { temporaryDirectory } from '../support/temporary.ts'
 
 const WORKERS = 2
 /** Milliseconds, for the specs of a file. A change may let one of them hang. */
-const TIMEOUT = 600_000
+const TIMEOUT = 300_000
 /** What needs no copy. */
 const LEFT_OUT = new Set(['.git', 'node_modules', 'target'])
 
