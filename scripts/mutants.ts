@@ -13,7 +13,9 @@ import { attempt } from '../support/run.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 const WORKERS = 2
-/** Milliseconds, for the specs of a file. A change may let one of them hang. */
+/** How long no test may end: a change may let one wait for what never comes. */
+const PATIENCE = '1m'
+/** Milliseconds, for the specs of a file. */
 const TIMEOUT = 300_000
 /** What needs no copy. */
 const LEFT_OUT = new Set(['.git', 'node_modules', 'target'])
@@ -128,7 +130,7 @@ function specsOf(path: string): string {
 async function pass(copy: string, specs: string): Promise<boolean> {
   // It makes also what it finds wrong.
   await attempt(['npx', 'tsc'], { cwd: copy })
-  const ava = ['npx', 'ava', '--fail-fast', '--concurrency=2', `__test__/${specs}.spec.ts`]
+  const ava = ['npx', 'ava', '--fail-fast', '--concurrency=2', `--timeout=${PATIENCE}`, `__test__/${specs}.spec.ts`]
   return (await attempt(ava, { cwd: copy, timeout: TIMEOUT })).code === 0
 }
 
