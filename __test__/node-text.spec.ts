@@ -127,6 +127,10 @@ function fastest(run: () => void): number {
   return Math.min(...times)
 }
 
+test('what is no object has no members', (t) => {
+  for (const text of ['["a", 1]', '"a"', ' ["a":1]', '']) t.deepEqual(rawMembers(Buffer.from(text), 'a'), {}, text)
+})
+
 test('any bytes can be searched and counted', (t) => {
   const bytes = string({ unit: constantFrom('{', '}', '[', ']', '"', '\\', ':', ',', ' ', 'a'), maxLength: 40 })
   const ends = property(bytes, (text) => {
