@@ -117,9 +117,11 @@ impl EventLoop {
             clock.end_wait(Instant::now(), timeout);
         }
         waited.unwrap_or_else(|error| {
-            thread::sleep(pause_after(error));
-            // If it goes on failing, no event tells of a stop.
-            self.take_messages();
+            if let Some(pause) = pause_after(error) {
+                thread::sleep(pause);
+                // If it goes on failing, no event tells of a stop.
+                self.take_messages();
+            }
             0
         })
     }
@@ -244,9 +246,10 @@ impl EventLoop {
     }
 }
 
-/// How long to wait after an error of the poller: one that ought not to exist cannot make the loop spin.
-pub fn pause_after(error: Error) -> Duration {
-    if error.errno == libc::EINTR { Duration::ZERO } else { Duration::from_millis(10) }
+/// How long to wait after an error of the poller, unless the wait was only interrupted: one that ought not to exist cannot make the
+/// loop spin.
+pub fn pause_after(error: Error) -> Option<Duration> {
+    (error.errno != libc::EINTR).then_some(Duration::from_millis(10))
 }
 
 /// Whether a thread has caught up after a turn, of which it takes at most so many more. It has when one brought no input: the end

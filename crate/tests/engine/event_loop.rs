@@ -61,5 +61,5 @@ fn a_thread_that_catches_up_serves_all_ends_before() {
 #[test]
 fn only_an_interrupted_wait_is_repeated_at_once() {
     let pause = |errno| pause_after(Error { errno, syscall: "epoll_wait" });
-    assert_eq!([pause(libc::EINTR), pause(libc::EBADF)], [Duration::ZERO, Duration::from_millis(10)]);
+    assert_eq!([pause(libc::EINTR), pause(libc::EBADF)], [None, Some(Duration::from_millis(10))]);
 }
