@@ -234,17 +234,9 @@ test('serve says nothing more to a reader that left, and serves on', async (t) =
   t.is(server.stderr, '')
 })
 
-const failingBind = (errno: string) => [
-  'strace',
-  '-f',
-  '-qqq',
-  '-o',
-  '/dev/null',
-  '-e',
-  `inject=bind:error=${errno}`,
-  '-e',
-  'trace=bind',
-]
+const failingBind = (errno: string) =>
+  `strace -f -qqq -o /dev/null -e trace=bind -e inject=bind:error=${errno}`.split(' ')
+
 for (const [errno, reason] of [
   ['EACCES', 'listening on port 7 of 127.0.0.1 is not permitted'],
   ['EADDRNOTAVAIL', '127.0.0.1 is not an address of this machine'],

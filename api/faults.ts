@@ -32,7 +32,8 @@ export interface Faults {
   /**
    * Neither echoes nor reads when so many bytes were echoed, 0 to 2^53 - 1. 0 is at once. The connection stays, and counts
    * toward `maxConnections`, until the client resets it, or `idleTimeout` (at most an eighth late), `close`, `reset` or `stop`
-   * ends it. The client's end is not read either. A client that has sent more by then reads a reset where `idleTimeout` ends it.
+   * ends it. The client's end is not read either. Where `idleTimeout` ends it, a client that
+   * has sent more than came back reads a reset, any other an end.
    */
   stallAfter?: number | undefined
   /**

@@ -246,8 +246,8 @@ impl EventLoop {
     }
 }
 
-/// How long to wait after an error of the poller, unless the wait was only interrupted: one that ought not to exist cannot make the
-/// loop spin.
+/// How long to wait after an error of the poller, so that one that ought not to exist cannot make the loop spin. A wait that was
+/// only interrupted is repeated at once.
 pub fn pause_after(error: Error) -> Option<Duration> {
     (error.errno != libc::EINTR).then_some(Duration::from_millis(10))
 }
