@@ -15,6 +15,7 @@ import { temporaryDirectory } from '../support/temporary.ts'
 import { until } from '../support/wait.ts'
 import { Client } from './support/clients.ts'
 import { INIT, request } from './support/command.ts'
+import { readSlowly } from './support/slow-reader.ts'
 
 /** More connections than a pipe has room for the events of. */
 const MANY = 500
@@ -103,15 +104,9 @@ test('who reads stderr slowly gets all of it although stdout was read long ago',
   const child = spawn(...command, { stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => child.kill('SIGKILL'))
   child.stdout.resume()
-  let all = ''
-  // More often than the process looks whether anyone reads, and longer than it waits.
-  child.stderr.on('data', (part: Buffer) => {
-    all += part.toString()
-    child.stderr.pause()
-    setTimeout(() => child.stderr.resume(), 1500)
-  })
+  const all = readSlowly(child.stderr)
   t.deepEqual(await once(child, 'close'), [0, null])
-  t.is(all.split('\n').length, 601)
+  t.is((await all).split('\n').length, 601)
 })
 
 test('lines beyond 8 MiB that nobody reads are left out and counted', async (t) => {

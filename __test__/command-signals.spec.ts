@@ -19,6 +19,7 @@ import { Client } from './support/clients.ts'
 import { eventsUpTo, INIT, request, start } from './support/command.ts'
 import { threads } from '../support/proc.ts'
 import { Tracer } from '../support/strace.ts'
+import { readSlowly } from './support/slow-reader.ts'
 import { MANY, stuckNode } from './support/stuck-node.ts'
 import { atTerminal, needing } from './support/tools.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
@@ -269,23 +270,10 @@ for (const [where, command] of [
   asRootWithScript(`who reads slowly gets all that serve has printed, also at its end: ${where}`, async (t) => {
     const server = await unreadServer(t, command)
     const exit = once(server, 'exit')
+    const all = readSlowly(server.stdout)
     process.kill(where === 'a pipe' ? server.pid! : childrenOf(server.pid!)[0]!, 'SIGTERM')
-    // A little more often than the process looks whether anyone reads.
-    let all = ''
-    server.stdout.on('data', (part: string) => {
-      all += part
-      server.stdout.pause()
-      setTimeout(() => server.stdout.resume(), 1500)
-    })
-    server.stdout.resume()
-    const [code] = await exit
-    server.stdout
-      .removeAllListeners('data')
-      .on('data', (part: string) => (all += part))
-      .resume()
-    await once(server.stdout, 'end')
-    t.is(code, 0)
-    t.true(isComplete(all))
+    t.deepEqual(await exit, [0, null])
+    t.true(isComplete(await all))
   })
 }
 
