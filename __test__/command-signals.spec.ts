@@ -15,7 +15,7 @@ import { EchoServer } from 'echo-node'
 import { Child, killAll, mortal, type Command } from '../support/children.ts'
 import { EXECUTABLE } from '../support/paths.ts'
 import { freePort, isFree } from '../support/ports.ts'
-import { Client } from './support/clients.ts'
+import { Client, parallel } from './support/clients.ts'
 import { eventsUpTo, INIT, request, start } from './support/command.ts'
 import { threads } from '../support/proc.ts'
 import { Tracer } from '../support/strace.ts'
@@ -26,6 +26,8 @@ import { temporaryDirectory } from '../support/temporary.ts'
 import { until } from '../support/wait.ts'
 
 test.after.always(killAll)
+
+const withScript = needing('script', { alone: false })
 
 /** Longer than signals may be apart to be the same request. */
 const LATER = 600
@@ -184,7 +186,7 @@ for (const signal of SIGNALS) {
   })
 }
 
-needing('script')('serve drains and exits with 0 when its terminal is closed', async (t) => {
+withScript('serve drains and exits with 0 when its terminal is closed', async (t) => {
   const scene = await terminalScene(t, 'serve -p 0')
   await scene.terminal.line()
   await scene.terminal.kill()
@@ -196,7 +198,7 @@ const HINT = 'echo-node: reading Maelstrom requests, one JSON object per line; C
 
 for (const signaled of [true, false]) {
   const how = signaled ? 'with SIGHUP' : 'and nobody says so'
-  needing('script')(`a node exits with 0 when its terminal is closed, ${how}`, async (t) => {
+  withScript(`a node exits with 0 when its terminal is closed, ${how}`, async (t) => {
     const scene = await terminalScene(t, '')
     await until('it has begun', () => scene.stderr() !== '')
     if (signaled) process.kill(scene.command, 'SIGHUP')
@@ -205,7 +207,7 @@ for (const signaled of [true, false]) {
   })
 }
 
-needing('script')('a node whose terminal is closed in the midst of its replies ends without a word', async (t) => {
+withScript('a node whose terminal is closed in the midst of its replies ends without a word', async (t) => {
   const scene = await terminalScene(t, '')
   await until('it has begun', () => scene.stderr() !== '')
   const requests = Array.from({ length: 2000 }, (_, index) => request('tcp_echo_stats', index + 1))
@@ -238,10 +240,17 @@ for (const options of [[], ['--verbose'], ['--json']]) {
   })
 }
 
-const asRootWithScript = process.getuid!() === 0 || process.env['CI'] ? needing('script') : test.skip
+const asRootWithScript = process.getuid!() === 0 || process.env['CI'] ? withScript : test.skip
 
 // It is the terminal that changes its owner: another user may not be allowed to read this directory.
 const OF_ANOTHER_USER = 'chown 65534 "$(tty)"; exec setpriv --bounding-set -dac_override,-dac_read_search'
+
+/** So many that what a server has to say of them takes a slow reader longer than the server waits for one. */
+const VISITS = 2000
+
+async function visit(port: number): Promise<void> {
+  await parallel(VISITS, 500, async () => (await Client.connect(port)).close())
+}
 
 /** A server that has more to print than the kernel keeps, and whose output nobody reads yet. */
 async function unreadServer(t: ExecutionContext, command: Command): Promise<ChildProcess & { stdout: Readable }> {
@@ -250,16 +259,14 @@ async function unreadServer(t: ExecutionContext, command: Command): Promise<Chil
   const [first] = (await once(server.stdout.setEncoding('utf8'), 'data')) as [string]
   server.stdout.pause()
   const { port } = JSON.parse(first) as { port: number }
-  for (let count = 0; count < 8; count++) {
-    await Promise.all(Array.from({ length: 500 }, async () => (await Client.connect(port)).close()))
-  }
+  await visit(port)
   return server
 }
 
 /** Whether these are the lines of all connections, with the totals. */
 function isComplete(output: string): boolean {
   const lines = output.trimEnd().split('\n')
-  return lines.length === 2 * 4000 + 1 && lines.at(-1)!.startsWith('{"event":"stopped","totalConnections":4000')
+  return lines.length === 2 * VISITS + 1 && lines.at(-1)!.startsWith(`{"event":"stopped","totalConnections":${VISITS},`)
 }
 
 const QUOTED = SERVE.map((word) => `"${word}"`).join(' ')
@@ -342,13 +349,11 @@ asRootWithScript('a terminal of another user that another program lets not block
   const { port } = await terminal.json<{ port: number }>()
   terminal.process.stdin.write('\n')
   await until('it is changed', async () => (await terminal.line()).includes('changed'))
-  for (let count = 0; count < 8; count++) {
-    await Promise.all(Array.from({ length: 500 }, async () => (await Client.connect(port)).close()))
-  }
+  await visit(port)
   process.kill(childrenOf(childrenOf(terminal.pid)[0]!)[0]!, 'SIGTERM')
   let [lines, last] = [0, '']
   while (!last.startsWith('{"event":"stopped"')) [lines, last] = [lines + 1, await terminal.line()]
-  t.is(lines, 2 * 4000 + 1)
+  t.is(lines, 2 * VISITS + 1)
   t.is(await terminal.end(), 0)
 })
 
@@ -373,7 +378,7 @@ asRootWithScript('a terminal of another user is left as it was', async (t) => {
   await terminal.end()
 })
 
-needing('script')('a terminal that takes no reports holds up neither replies nor the end', async (t) => {
+withScript('a terminal that takes no reports holds up neither replies nor the end', async (t) => {
   const directory = await temporaryDirectory()
   t.teardown(() => directory[Symbol.dispose]())
   const pid = join(directory.path, 'pid')

@@ -10,11 +10,12 @@ const OF_LINUX = new Set(['ip', 'ncat', 'script', 'socat', 'strace', 'unshare'])
 
 /**
  * `test.serial`, or its `skip` where the program is not installed; in CI a missing program is a failure, but for those of
- * another system.
+ * another system. `alone: false` is for a test that mostly waits: it runs beside others.
  */
-export function needing(program: string) {
-  if (process.platform !== 'linux' && OF_LINUX.has(program)) return test.serial.skip
-  return process.env['CI'] || locate(program) ? test.serial : test.serial.skip
+export function needing(program: string, { alone = true } = {}) {
+  const run = alone ? test.serial : test
+  if (process.platform !== 'linux' && OF_LINUX.has(program)) return run.skip
+  return process.env['CI'] || locate(program) ? run : run.skip
 }
 
 /** A command line for bash at a terminal of its own, with script(1): not by the user's shell, as shells end by Ctrl-C in several ways. */
