@@ -246,7 +246,7 @@ const asRootWithScript = process.getuid!() === 0 || process.env['CI'] ? withScri
 const OF_ANOTHER_USER = 'chown 65534 "$(tty)"; exec setpriv --bounding-set -dac_override,-dac_read_search'
 
 /** So many that what a server has to say of them takes a slow reader longer than the server waits for one. */
-const VISITS = 2000
+const VISITS = 3000
 
 async function visit(port: number): Promise<void> {
   await parallel(VISITS, 500, async () => (await Client.connect(port)).close())
