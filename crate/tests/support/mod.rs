@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::process;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use echo_node::faults::Faults;
@@ -37,7 +37,21 @@ pub const NO_FAULTS: Faults =
 
 thread_local! {
     /// Kept for as long as the test runs.
-    static RUNS: RefCell<Option<Sender<()>>> = const { RefCell::new(None) };
+    static RUNS: RefCell<Option<Run>> = const { RefCell::new(None) };
+}
+
+/// A test that runs, and the thread that waits for its end.
+struct Run {
+    sender: Option<Sender<()>>,
+    waiting: Option<JoinHandle<()>>,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.sender = None;
+        // Left alone it might outlive the program's end, and its memory with it, which valgrind takes for lost.
+        let _ = self.waiting.take().unwrap().join();
+    }
 }
 
 /// Fails the program if the test that calls this takes longer than a minute from here, or so many seconds as the environment
@@ -45,15 +59,15 @@ thread_local! {
 pub fn bound() {
     let seconds = env::var("TEST_SECONDS").map_or(60, |seconds| seconds.parse().unwrap());
     let name = thread::current().name().unwrap_or("a test").to_owned();
-    let (runs, is_over) = channel();
-    thread::spawn(move || {
+    let (sender, is_over) = channel();
+    let waiting = thread::spawn(move || {
         if is_over.recv_timeout(Duration::from_secs(seconds)) == Err(RecvTimeoutError::Timeout) {
             // Not by `eprintln`, which the harness would keep for the end.
             let _ = writeln!(io::stderr(), "{name} is not over after {seconds} s");
             process::exit(101);
         }
     });
-    RUNS.set(Some(runs));
+    RUNS.set(Some(Run { sender: Some(sender), waiting: Some(waiting) }));
 }
 
 /// A server and what it says.
