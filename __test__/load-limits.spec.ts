@@ -43,6 +43,7 @@ test.serial(
   async (t) => {
     const server = new EchoServer()
     const port = server.start(0, { idleTimeout: IDLE })
+    let soonest = Infinity
     for (let turn = 0; turn < size(3, 30); turn++) {
       const client = await Client.connect(port)
       t.true(await client.echo('the last word'))
@@ -51,10 +52,11 @@ test.serial(
       const quiet = performance.now() - before
       // The echo was on its way for a moment before the clock here began.
       t.true(quiet > IDLE - 50, `${quiet} ms`)
-      // A machine that is busy may come to it later still.
-      t.true(quiet < 2 * IDLE, `${quiet} ms`)
+      soonest = Math.min(soonest, quiet)
       await client.close()
     }
+    // A machine that is busy may come to one later still.
+    t.true(soonest < 1.2 * IDLE, `${soonest} ms`)
     await server.stop()
   },
 )
@@ -63,7 +65,7 @@ for (const threads of [1, 2]) {
   test.serial(`after a stop of the process clients whose data waits are served, with ${threads} threads`, async (t) => {
     // More than one wait of the poller takes.
     const count = 600
-    const server = start(['serve', '--port', '0', '--idle-timeout', '1s', '--threads', `${threads}`, '--json'])
+    const server = start(['serve', '--port', '0', '--idle-timeout', '2s', '--threads', `${threads}`, '--json'])
     const { port } = await server.json<{ port: number }>()
     const clients: Client[] = []
     await parallel(count, 100, async () => void clients.push(await Client.connect(port)))
@@ -71,7 +73,7 @@ for (const threads of [1, 2]) {
     server.process.kill('SIGSTOP')
     for (const client of clients) client.socket.write('meanwhile')
     // Longer than the timeout: time has to pass while nobody is served.
-    await sleep(1500)
+    await sleep(2500)
     server.process.kill('SIGCONT')
     const expected = 'beforemeanwhile'
     await until('all are served', () => clients.every(({ bytes, closed }) => closed || bytes === expected.length))
