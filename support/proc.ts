@@ -71,6 +71,12 @@ export function processCpuTime(pid: Pid): number {
   return threads(pid).reduce((sum, thread) => sum + cpuTime(thread, pid), 0)
 }
 
+/** How often a thread has called read(2), write(2) and their kind: `syscr` and `syscw` of proc(5). */
+export function readsAndWrites(pid: Pid, thread: number): number {
+  const counts = readFileSync(`/proc/${pid}/task/${thread}/io`, 'latin1').matchAll(/^sysc[rw]: (\d+)$/gm)
+  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
+}
+
 /** The part of a core, in percent, that a thread uses over a window of this many milliseconds. */
 export async function cpuUse(thread: number, pid: Pid = 'self', window = 100): Promise<number> {
   const [cpu, wall] = [cpuTime(thread, pid), performance.now()]

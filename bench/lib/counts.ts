@@ -3,19 +3,18 @@
 import { join } from 'node:path'
 
 import { Child, type Command } from '../../support/children.ts'
-import { threads } from '../../support/proc.ts'
+import { readsAndWrites, threads } from '../../support/proc.ts'
 import { run } from '../../support/run.ts'
-import { Tracer } from '../../support/strace.ts'
 import { temporaryDirectory } from '../../support/temporary.ts'
 import { apply, CLIENT_CORE, type Load } from './loadgen.ts'
-import { portIn, type Server } from './servers.ts'
+import { portIn, type Server, type Spec } from './servers.ts'
 
 /** Starting and stopping cost the same in two runs, so the difference is that of the messages. */
 const FEW = 2_000
 const MANY = 12_000
 
 /** Enough that accepting the connections no longer shows. */
-const TRACED = 50_000
+const COUNTED = 50_000
 
 /** Sends so many messages of 64 B. Returns how many. */
 async function send(messages: number, connections: number, port: number): Promise<number> {
@@ -25,16 +24,26 @@ async function send(messages: number, connections: number, port: number): Promis
   return report.messages
 }
 
-/** System calls that the I/O thread makes per message, with 50 connections. */
+/**
+ * A server whose waits strace writes to its stderr. It stops the server's threads in no other call: a thread that it slows down at
+ * each call finds the next message here, and reads it at once.
+ */
+export function showingWaits(spec: Spec): Spec {
+  const strace = ['strace', '--daemonize', '--follow-forks', '--seccomp-bpf', '--trace=?epoll_wait,epoll_pwait']
+  return { ...spec, command: [...strace, ...spec.command] }
+}
+
+/** System calls that the I/O thread of a server that shows its waits makes per message, with 50 connections. Ends it. */
 export async function syscallsPerMessage({ child, port }: Server): Promise<number> {
   const [thread] = threads(child.pid, 'echo-io')
   if (thread === undefined) throw new Error('the server has no thread named echo-io')
-  const tracer = await Tracer.attach(thread, '-c', '-U', 'calls,name')
-  const messages = await send(TRACED, 50, port)
-  await tracer.detach()
-  const counts = [...tracer.trace.matchAll(/^\s*(\d+) (?!total)\w+\s*$/gm)]
-  if (counts.length === 0) throw new Error(`strace printed no summary: ${tracer.trace}`)
-  return counts.reduce((sum, [, calls]) => sum + Number(calls), 0) / messages
+  const before = readsAndWrites(child.pid, thread)
+  const messages = await send(COUNTED, 50, port)
+  const calls = readsAndWrites(child.pid, thread) - before
+  await child.kill()
+  const waits = child.stderr.match(new RegExp(`^\\[pid +${thread}\\] epoll_p?wait\\(`, 'gm'))?.length ?? 0
+  if (calls < messages || waits === 0) throw new Error(`${calls} reads and writes, ${waits} waits: they were not seen`)
+  return (calls + waits) / messages
 }
 
 /**

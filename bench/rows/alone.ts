@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { anonymousBytes, processCpuTime } from '../../support/proc.ts'
-import { syscallsPerMessage } from '../lib/counts.ts'
+import { showingWaits, syscallsPerMessage } from '../lib/counts.ts'
 import { apply, holdIdle } from '../lib/loadgen.ts'
 import { effort } from '../lib/options.ts'
 import { atMost, spread, type Limit, type Step } from '../lib/outcome.ts'
@@ -69,7 +69,7 @@ const HEAP = { unit: 'B', measure: bytesPerConnection }
 
 export const syscallRow = figure({
   what: 'syscalls per message, 64 B, 50 connections',
-  spec: { ...echoNode(), needs: 'strace' },
+  spec: { ...showingWaits(echoNode()), needs: 'strace' },
   unit: 'calls',
   limit: atMost(2.05),
   measure: syscallsPerMessage,

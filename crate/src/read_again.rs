@@ -12,14 +12,18 @@ pub const BULK: usize = 16 * 1024;
 /// So many messages in a row are worth a try. One alone may only have come late.
 pub const FEW: u32 = 3;
 
-/// So many tries in a row that found fewer end the trying. One that finds many pays for many that do not.
-pub const MAX_MISSES: u32 = 64;
+/// So many tries in a row that found fewer end the trying. That is much patience: with each try that finds something, a client
+/// runs on in place of this thread, and without any they run elsewhere; so the trying brings about what it looks for.
+pub const MAX_MISSES: u32 = 1024;
 
 /// After that one of so many echoes is still followed by a try.
 pub const ECHOES_PER_PROBE: u32 = 128;
 
-/// How often in a row one connection is read: the others wait meanwhile.
-pub const IN_A_ROW: u32 = 64;
+/// How often in a row one connection is read: the others wait meanwhile, for two milliseconds or so.
+pub const IN_A_ROW: u32 = 512;
+
+/// How many bytes are read in a row from one connection, for the same reason: a client that sends without a pause sends more at once.
+pub const BYTES_IN_A_ROW: usize = 256 * 1024;
 
 /// How often it is done in one turn of the loop: timers wait meanwhile.
 pub const PER_TURN: u32 = 2048;
@@ -30,13 +34,15 @@ pub struct ReadAgain {
     misses: u32,
     /// Echoes since the last try.
     echoes: u32,
+    /// How many bytes were read in a row from the connection that is served.
+    moved: usize,
     /// How often it may still be done in this turn.
     left: u32,
 }
 
 impl Default for ReadAgain {
     fn default() -> Self {
-        Self { misses: MAX_MISSES, echoes: 0, left: PER_TURN }
+        Self { misses: MAX_MISSES, echoes: 0, moved: 0, left: PER_TURN }
     }
 }
 
@@ -50,7 +56,8 @@ impl ReadAgain {
     /// client that was quick is so again: only the first time is a question.
     pub fn may_pay(&mut self, found: u32, bytes: usize) -> bool {
         self.echoes += 1;
-        if bytes >= BULK || found >= IN_A_ROW || self.left == 0 {
+        self.moved = if found == 0 { bytes } else { self.moved + bytes };
+        if bytes >= BULK || found >= IN_A_ROW || self.moved >= BYTES_IN_A_ROW || self.left == 0 {
             return false;
         }
         let is_tried = found > 0 || self.misses < MAX_MISSES || self.echoes >= ECHOES_PER_PROBE;

@@ -1,9 +1,10 @@
 //! When a connection is read again at once after an echo.
 
-use echo_node::read_again::{BULK, ECHOES_PER_PROBE, FEW, IN_A_ROW, MAX_MISSES, PER_TURN, ReadAgain};
+use echo_node::read_again::{BULK, BYTES_IN_A_ROW, ECHOES_PER_PROBE, FEW, IN_A_ROW, MAX_MISSES, PER_TURN, ReadAgain};
 
 /// After how many echoes the next try comes, which finds so many messages.
 fn echoes_to_a_try(read_again: &mut ReadAgain, found: u32) -> u32 {
+    read_again.begin_turn();
     for echoes in 1..=ECHOES_PER_PROBE {
         if read_again.may_pay(0, BULK - 1) {
             assert!((1..=found).all(|found| read_again.may_pay(found, BULK - 1)));
@@ -42,6 +43,18 @@ fn a_client_that_was_quick_is_read_again_without_a_question() {
     assert!(!read_again.may_pay(0, 1));
     assert!((1..IN_A_ROW).all(|found| read_again.may_pay(found, 1)));
     assert!(!read_again.may_pay(IN_A_ROW, 1), "the others wait");
+}
+
+#[test]
+fn a_client_that_sends_much_is_not_read_for_long() {
+    let mut read_again = ReadAgain::default();
+    echoes_to_a_try(&mut read_again, FEW);
+    let bytes = BYTES_IN_A_ROW / 32;
+    for _ in 0..2 {
+        assert!((0..31).all(|found| read_again.may_pay(found, bytes)));
+        assert!(!read_again.may_pay(31, bytes), "the others wait");
+    }
+    assert_eq!(BYTES_IN_A_ROW, 262_144);
 }
 
 #[test]
