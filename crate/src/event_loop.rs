@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::acceptor::Acceptor;
-use crate::busy_poll::{BusyPoll, may_pay};
+use crate::busy_poll::BusyPoll;
 use crate::clock::Moment;
 use crate::connection::Cut;
 use crate::connections::Connections;
@@ -92,7 +92,7 @@ impl EventLoop {
                 return;
             }
             let echoed = self.context.counters.bytes.get().wrapping_sub(bytes);
-            may_poll = may_pay(events, echoed, self.connections.is_empty());
+            may_poll = self.busy_poll.may_pay(events, echoed, self.connections.is_empty());
         }
     }
 

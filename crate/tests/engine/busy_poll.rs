@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use echo_node::busy_poll::{BusyPoll, may_pay};
+use echo_node::busy_poll::BusyPoll;
 
 const TIME: Duration = Duration::from_micros(50);
 /// How long a poll takes.
@@ -121,9 +121,24 @@ fn a_sleep_that_was_short_begins_it_again() {
 
 #[test]
 fn it_may_pay_between_the_messages_of_a_few() {
-    assert!(may_pay(0, 0, false));
-    assert!(may_pay(4, 16 * 1024 - 1, false));
-    assert!(!may_pay(5, 0, false));
-    assert!(!may_pay(1, 16 * 1024, false));
-    assert!(!may_pay(1, 64, true));
+    let mut busy_poll = BusyPoll::new(TIME, 2);
+    assert!(busy_poll.may_pay(0, 0, false));
+    assert!(busy_poll.may_pay(4, 16 * 1024 - 1, false));
+    assert!(!busy_poll.may_pay(5, 0, false));
+    assert!(!busy_poll.may_pay(1, 64, true));
+    assert!(busy_poll.may_pay(1, 64, false));
+}
+
+#[test]
+fn it_does_not_pay_at_the_end_of_a_large_message() {
+    let mut busy_poll = BusyPoll::new(TIME, 2);
+    for _ in 0..2 {
+        assert!(!busy_poll.may_pay(1, 16 * 1024, false));
+        // Its last bytes, and other messages in between.
+        for _ in 0..3 {
+            assert!(!busy_poll.may_pay(1, 64, false));
+        }
+    }
+    assert!(busy_poll.may_pay(1, 64, false));
+    assert!(busy_poll.may_pay(1, 64, false));
 }
