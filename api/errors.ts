@@ -32,14 +32,21 @@ export function systemError(
   { host: address, port }: Address,
 ): SystemError {
   const code = errorName(errno)
-  const [, text] = getSystemErrorMap().get(errno) ?? [code, `unknown system error ${-errno}`]
+  const [, text] = knownErrors().get(errno) ?? [code, `unknown system error ${-errno}`]
   const message = `${syscall} ${code}: ${text} ${address}:${port}`
   return Object.assign(new Error(message), { code, errno, syscall, address, port })
 }
 
 /** The name of a negative errno, such as `'EADDRINUSE'`. */
 export function errorName(errno: number): string {
-  return getSystemErrorMap().get(errno)?.[0] ?? `E${-errno}`
+  return knownErrors().get(errno)?.[0] ?? `E${-errno}`
+}
+
+let known: Map<number, [string, string]> | undefined
+
+/** Node.js makes a new map each time: a hundred thousand sends that fail together would take seconds. */
+function knownErrors(): Map<number, [string, string]> {
+  return (known ??= getSystemErrorMap())
 }
 
 /** An error with a code. */

@@ -8,7 +8,7 @@ use std::mem;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::context::Context;
 use crate::error::Result;
@@ -170,7 +170,7 @@ impl Connection {
         }
         let (mut next, mut bytes) = self.echo(context)?;
         let mut found = 0;
-        while next == Next::Continue && context.read_again.may_pay(found, bytes) {
+        while next == Next::Continue && context.read_again.may_pay(found, bytes, Instant::now) {
             let again = self.echo(context)?;
             if matches!(again.0, Next::Wait | Next::Linger) {
                 break;
