@@ -3,7 +3,7 @@
 import { processCpuTime } from '../../support/proc.ts'
 import { apply, type Load, type Report } from './loadgen.ts'
 import { effort } from './options.ts'
-import { serve, type Server, type Spec } from './servers.ts'
+import { serve, type Spec } from './servers.ts'
 
 /** One server's share of a round. */
 export interface Sample extends Report {
@@ -42,41 +42,17 @@ export async function interleave<S, T>(
   return { samples, voided }
 }
 
-/** Rounds with the same processes. Some cost a tenth more than others of the same program, for as long as they live. */
-const ROUNDS_PER_PROCESS = 2
-
-/** Measures servers in turn, with new processes every other round. */
+/** Measures servers in turn. */
 export async function duel(specs: readonly Spec[], load: Load, rounds = effort.rounds): Promise<Rounds<Sample>> {
-  const all: Rounds<Sample> = { samples: [], voided: 0 }
-  while (all.samples.length < rounds && all.voided < rounds) {
-    const { samples, voided } = await duelOnce(specs, load, Math.min(ROUNDS_PER_PROCESS, rounds - all.samples.length))
-    all.samples.push(...samples)
-    all.voided += voided
-  }
-  return all
+  return await interleave(specs, rounds, (spec) => measure(spec, load))
 }
 
-/** Starts the servers, warms each up, and then measures them in turn, while the others are paused. */
-async function duelOnce(specs: readonly Spec[], load: Load, rounds: number): Promise<Rounds<Sample>> {
-  const servers: Server[] = []
-  try {
-    for (const spec of specs) {
-      const server = await serve(spec)
-      servers.push(server)
-      await apply(load, server.port, effort.warmUp)
-      server.child.process.kill('SIGSTOP')
-    }
-    return await interleave(servers, rounds, (server) => measure(server, load))
-  } finally {
-    for (const server of servers) await server[Symbol.asyncDispose]()
-  }
-}
-
-async function measure({ child, port }: Server, load: Load): Promise<Sample | undefined> {
-  child.process.kill('SIGCONT')
-  const before = processCpuTime(child.pid)
-  const report = await apply(load, port, effort.seconds)
-  const used = processCpuTime(child.pid) - before
-  child.process.kill('SIGSTOP')
+/** Takes a sample of a new process: some cost a tenth more than others of the same program, for as long as they live. */
+async function measure(spec: Spec, load: Load): Promise<Sample | undefined> {
+  await using server = await serve(spec)
+  await apply(load, server.port, effort.warmUp)
+  const before = processCpuTime(server.child.pid)
+  const report = await apply(load, server.port, effort.seconds)
+  const used = processCpuTime(server.child.pid) - before
   return report && report.messages > 0 ? { ...report, cpu: (used / report.messages) * 1000 } : undefined
 }

@@ -26,11 +26,11 @@ export const { values: asked } = parseArgs({
   },
 })
 
-/** How much to measure: rounds per comparison, seconds per sample, and seconds to warm up each server. */
+/** How much to measure: rounds per comparison, seconds per sample, and seconds to warm up the server before each. */
 export const effort = {
   rounds: Number(asked.rounds ?? (asked.quick ? 2 : 10)),
   seconds: Number(asked.seconds ?? (asked.quick ? 0.3 : 2)),
-  warmUp: asked.quick ? 0.2 : 1,
+  warmUp: asked.quick ? 0.2 : 0.5,
 }
 if (!(effort.rounds >= 1 && effort.seconds > 0)) {
   console.error('--rounds must be at least 1, and --seconds more than 0')

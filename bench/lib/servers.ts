@@ -1,4 +1,4 @@
-// The servers: how each is started, found, paused and ended.
+// The servers: how each is started, found and ended.
 
 import { availableParallelism } from 'node:os'
 
