@@ -33,10 +33,11 @@ traced('a server that ends while clients have not read everything ends its side,
   await tracer.detach()
 })
 
-for (const [syscall, errno] of [
-  ['ioctl', 'EINVAL'],
-  ['shutdown', 'ENOTCONN'],
-  ['shutdown', 'ENOBUFS'],
+for (const [syscall, errno, which] of [
+  // Of each client it is first asked what waits to be read.
+  ['ioctl', 'EINVAL', '3'],
+  ['shutdown', 'ENOTCONN', '1'],
+  ['shutdown', 'ENOBUFS', '1'],
 ] as const) {
   traced(`${syscall} that fails with ${errno} while the server stops closes that connection alone`, async (t) => {
     const before = { descriptors: descriptors(), threads: threads().length }
@@ -44,7 +45,7 @@ for (const [syscall, errno] of [
     const port = server.start(0, { threads: 1 })
     const clients = [await unreadEcho(port), await unreadEcho(port)]
     await until('all is echoed', () => server.stats().totalBytes === 2 * UNREAD)
-    const tracer = await fail(await ioThread(), syscall, errno, '1')
+    const tracer = await fail(await ioThread(), syscall, errno, which)
     const stopped = server.stop({ timeout: 30_000 })
     await until('one is closed', () => server.stats().activeConnections === 1)
     await Promise.all(clients.map((client) => client.close()))

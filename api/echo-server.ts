@@ -219,7 +219,7 @@ export class EchoServer extends EventEmitter<ServerEvents> {
 
   /**
    * Stops without losing what has begun: carries out the sends, serves the clients in the backlog, closes the listener,
-   * echoes what has arrived, and closes. Resolves when every descriptor is closed; at once if the server is not
+   * echoes what has arrived or is on its way, and closes. Resolves when every descriptor is closed; at once if the server is not
    * running. A second call during a stop can shorten the time, and resolves together with the first.
    */
   async stop(options: StopOptions = {}): Promise<void> {

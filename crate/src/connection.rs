@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crate::clock::Moment;
 use crate::context::Context;
+use crate::drain::Drain;
 use crate::error::Result;
 use crate::faults::Fault;
 use crate::log::Record;
@@ -124,12 +126,14 @@ pub struct Extras {
     pub record: Option<Record>,
     /// How it misbehaves.
     pub fault: Option<Box<Fault>>,
+    /// How it is drained, if more may be on its way.
+    pub drain: Option<Box<Drain>>,
 }
 
 impl Connection {
     /// A connection over a connected non-blocking stream socket.
     pub fn new(socket: OwnedFd, is_of_send: bool, record: Option<Record>) -> Self {
-        let extras = record.map(|record| Box::new(Extras { record: Some(record), fault: None }));
+        let extras = record.map(|record| Box::new(Extras { record: Some(record), ..Extras::default() }));
         let (is_ended, is_draining, cut, unsent) = (false, false, None, None);
         let stay = if is_of_send { Stay::WithSend } else { Stay::Settled };
         Self { socket, stay, is_ended, is_draining, cut, last_active: 0, unacknowledged: UNKNOWN, unsent, extras }
@@ -165,6 +169,9 @@ impl Connection {
     /// The event is not asked what it was. A reset comes as an event under any interest, and the call that meets it says
     /// what it is.
     pub fn advance(&mut self, context: &mut Context) -> Result<Next> {
+        if self.is_draining && self.drain_under_way().is_some() {
+            return self.advance_drain(context);
+        }
         if self.unsent.is_some() {
             return self.write_rest(context);
         }
@@ -180,6 +187,36 @@ impl Connection {
         }
         context.read_again.note(found);
         Ok(next)
+    }
+
+    /// The same in a drain in which more may be on its way: what was read last is held back until more comes, or nothing does.
+    #[cold]
+    fn advance_drain(&mut self, context: &mut Context) -> Result<Next> {
+        self.write_unsent(usize::MAX, &context.counters)?;
+        if self.unsent.is_some() {
+            if let Some(drain) = self.drain_under_way() {
+                drain.break_pause();
+            }
+            return Ok(Next::WaitFor(self.wanted()));
+        }
+        if self.drain_under_way().is_some_and(|drain| drain.is_full()) {
+            return Ok(Next::Linger);
+        }
+        let read = self.read(context, usize::MAX)?;
+        if read == Some(0) {
+            return self.at_end();
+        }
+        self.unsent = read.map(|read| Box::new(Unsent::new(&context.buffer[..read], &context.shared)));
+        let deadline = context.stop_deadline.unwrap_or(Moment::MAX);
+        if let Some(drain) = self.drain_under_way() {
+            drain.note_read(read.unwrap_or(0), context.clock.now(), deadline);
+        }
+        let is_done = read.is_none() && self.drain_under_way().is_none();
+        Ok(if is_done { Next::Linger } else { Next::WaitFor(self.wanted()) })
+    }
+
+    fn drain_under_way(&mut self) -> Option<&mut Drain> {
+        self.extras.as_mut()?.drain.as_deref_mut().filter(|drain| !drain.is_over())
     }
 
     /// Reads once and writes once, and says how many bytes it has read.
@@ -219,10 +256,44 @@ impl Connection {
         Ok(written)
     }
 
-    /// Tells the connection that the server stops: it ends when it has echoed what has arrived. That of a send goes on,
-    /// and ends with the send.
+    /// Tells the connection that the server stops: it ends when it has echoed what has arrived, and what is on its way ([`Drain`]). That
+    /// of a send goes on, and ends with the send.
     pub fn drain(&mut self) {
         self.is_draining = self.stay != Stay::WithSend;
+        // A fault has timers of its own.
+        if self.is_draining
+            && self.fault().is_none()
+            && let Some(drain) = syscalls::received(&self.socket).ok().and_then(Drain::new)
+        {
+            self.extras.get_or_insert_default().drain = Some(Box::new(drain));
+        }
+    }
+
+    /// When its client has been quiet long enough to end the drain, while it is quiet.
+    pub fn quiet_until(&self) -> Option<Moment> {
+        self.extras.as_ref()?.drain.as_ref()?.until()
+    }
+
+    /// Whether [`Self::continue_drain`] has something to do in a stop.
+    pub fn is_drain_due(&self, now: Moment) -> bool {
+        if self.is_draining {
+            self.quiet_until().is_some_and(|until| until <= now)
+        } else {
+            self.stay != Stay::WithSend
+        }
+    }
+
+    /// Begins to drain it, or ends that: its client has been quiet long enough, unless something came just now.
+    pub fn continue_drain(&mut self, now: Moment, deadline: Moment) {
+        if !self.is_draining {
+            return self.drain();
+        }
+        let is_readable = syscalls::is_readable(&self.socket).unwrap_or(false);
+        match self.drain_under_way() {
+            Some(drain) if is_readable => drain.note_read(0, now, deadline),
+            Some(drain) => drain.end(),
+            None => {}
+        }
     }
 
     /// Notes that it has echoed something at this tick of the idle clock.
@@ -316,6 +387,9 @@ impl Connection {
         }
         if self.is_ended {
             return Interest::Writable;
+        }
+        if self.quiet_until().is_some() {
+            return Interest::Readable;
         }
         match (&self.unsent, self.is_draining) {
             (Some(_), _) => Interest::Writable,

@@ -34,6 +34,8 @@ pub struct Connections {
     ticked: VecDeque<Instant>,
     /// The slot at which a sweep goes on.
     sweep: Option<usize>,
+    /// In a stop, when the first of those that are drained may have been quiet long enough.
+    next_quiet: Option<Moment>,
 }
 
 impl Connections {
@@ -48,6 +50,7 @@ impl Connections {
             next_tick: Moment::ZERO,
             ticked: VecDeque::new(),
             sweep: None,
+            next_quiet: None,
         }
     }
 
@@ -158,7 +161,11 @@ impl Connections {
     /// When to call [`Self::run_timers`].
     pub fn next_timer(&self, context: &Context) -> Option<Moment> {
         let sweep = self.sweep.map(|_| context.clock.now());
-        let tick = (!self.tick.is_zero() && !self.table.is_empty()).then_some(self.next_tick);
+        let tick = match self.tick {
+            // The idle clock is off.
+            Duration::ZERO => self.next_quiet,
+            _ => (!self.table.is_empty()).then_some(self.next_tick),
+        };
         let fault = self.faults.next().map(|due| context.clock.after(due.saturating_duration_since(Instant::now())));
         [sweep.or(tick), self.lingering.next_look, fault].into_iter().flatten().min()
     }
@@ -173,6 +180,11 @@ impl Connections {
         if !self.tick.is_zero() && self.sweep.is_none() && context.clock.now() >= self.next_tick {
             self.tick(&context.clock);
             self.sweep = Some(0);
+        }
+        if self.next_quiet.is_some_and(|quiet| context.clock.now() >= quiet) {
+            self.sweep = Some(0);
+            let later = self.table.iter().filter_map(|(_, it)| it.quiet_until());
+            self.next_quiet = later.filter(|until| *until > context.clock.now()).min();
         }
         self.continue_sweep(context);
         self.lingering.run_timers(context);
@@ -191,16 +203,19 @@ impl Connections {
         let Some(start) = self.sweep else { return };
         let is_due = |slot: &usize| {
             let is_quiet = |it: &Connection| it.is_idle(self.ticks) || it.is_to_be_watched(self.ticks);
-            let connection = self.table.get(*slot);
-            connection.is_some_and(|it| it.cut.is_some() || context.is_stopping() || is_quiet(it))
+            let is_due = |it: &Connection| match context.stop_deadline {
+                Some(_) => it.is_drain_due(context.clock.now()),
+                None => is_quiet(it),
+            };
+            self.table.get(*slot).is_some_and(|it| it.cut.is_some() || is_due(it))
         };
         let due: Vec<_> = (start..self.table.capacity()).filter(is_due).take(PER_TURN).collect();
         self.sweep = due.get(PER_TURN - 1).map(|last| last + 1);
         for slot in due {
             if let Some(cut) = self.table[slot].cut {
                 self.cut_now(context, slot, cut, Reason::Closed);
-            } else if context.is_stopping() {
-                self.table[slot].drain();
+            } else if let Some(deadline) = context.stop_deadline {
+                self.table[slot].continue_drain(context.clock.now(), deadline);
                 self.wait_for(context, slot, self.table[slot].wanted());
             } else if self.table[slot].unsent.is_some() || !self.advance(context, slot) {
                 // Nothing has come in that was not served yet. Has the peer read something? Being writable comes as an
@@ -216,6 +231,7 @@ impl Connections {
     }
 
     fn wait_for(&mut self, context: &mut Context, slot: usize, interest: Interest) {
+        self.next_quiet = [self.next_quiet, self.table[slot].quiet_until()].into_iter().flatten().min();
         if let Err(error) = context.poller.modify(&self.table[slot].socket, Source::Connection(slot), interest) {
             // It would never be heard of again.
             self.lose(context, slot, error);

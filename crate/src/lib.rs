@@ -13,6 +13,7 @@ pub mod clock;
 pub mod connection;
 pub mod connections;
 pub mod context;
+pub mod drain;
 pub mod error;
 pub mod event_loop;
 pub mod exchange;

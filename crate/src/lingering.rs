@@ -77,9 +77,12 @@ impl Lingering {
     pub fn cut_all(&mut self, context: &Context, cut: Cut) -> usize {
         let open = self.sockets.iter_mut().filter(|(_, ending)| ending.is_open);
         let count = open.fold(0, |count, (_, ending)| {
-            ending.until = Moment::ZERO;
-            if cut == Cut::Reset {
-                syscalls::reset_at_close(&ending.socket);
+            match cut {
+                Cut::Close => ending.until = ending.until.min(context.clock.after(TIME)),
+                Cut::Reset => {
+                    ending.until = Moment::ZERO;
+                    syscalls::reset_at_close(&ending.socket);
+                }
             }
             count + 1
         });

@@ -12,6 +12,7 @@ use std::time::Duration;
 use libc::{c_int, c_short, c_void, kevent64_s, sockaddr_in, socklen_t, timespec};
 
 use super::{check, getsockopt, length_of, owned, retry, setsockopt, with_address};
+use crate::drain::Received;
 use crate::error::{Error, Result};
 
 /// The state of a connection that is over: `netinet/tcp_fsm.h`.
@@ -155,6 +156,19 @@ pub const KNOWS_LAST_ACKNOWLEDGEMENT: bool = false;
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere it takes a call that can fail")]
 pub fn since_acknowledgement(_: impl AsFd) -> Result<Duration> {
     Ok(Duration::ZERO)
+}
+
+/// What has come in on a TCP connection: `TCP_CONNECTION_INFO` of `netinet/tcp.h`, whose times are milliseconds (`tcp_fill_info`), and
+/// `SO_NREAD`. When the last bytes came Darwin does not say, so it is taken for just now.
+pub fn received(socket: impl AsFd) -> Result<Received> {
+    let info: libc::tcp_connection_info = getsockopt(&socket, libc::IPPROTO_TCP, libc::TCP_CONNECTION_INFO)?;
+    let waiting: c_int = getsockopt(socket, libc::SOL_SOCKET, libc::SO_NREAD)?;
+    Ok(Received {
+        bytes: info.tcpi_rxbytes,
+        waiting: waiting.cast_unsigned() as usize,
+        since: Duration::ZERO,
+        round_trip: Duration::from_millis(info.tcpi_srtt.into()),
+    })
 }
 
 /// A new kernel event queue: kqueue(2).

@@ -9,6 +9,7 @@ use std::time::Duration;
 use libc::{c_int, c_void, sockaddr_in};
 
 use super::{check, getsockopt, owned, retry, setsockopt, with_address};
+use crate::drain::Received;
 use crate::error::{Error, Result};
 
 /// Of linux/sockios.h; libc does not have it for glibc.
@@ -16,6 +17,19 @@ const SIOCOUTQNSD: libc::Ioctl = 0x894b;
 
 /// The state of a connection that is over: libc lacks it, see `tcp_states.h` of the kernel.
 const TCP_CLOSE: u8 = 7;
+
+/// `tcp_info` of linux/tcp.h; what libc has of it lacks the last field.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct TcpInfo {
+    before: [u32; 13],
+    last_data_recv: u32,
+    between: [u32; 3],
+    rtt: u32,
+    behind: [u32; 8],
+    others: [u64; 3],
+    bytes_received: u64,
+}
 
 /// How long a connection, or what a client has written, may be on its way through loopback after the client's call: Linux delivers it
 /// within the call.
@@ -111,6 +125,21 @@ pub const KNOWS_LAST_ACKNOWLEDGEMENT: bool = true;
 pub fn since_acknowledgement(socket: impl AsFd) -> Result<Duration> {
     let info: libc::tcp_info = getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO)?;
     Ok(Duration::from_millis(info.tcpi_last_ack_recv.into()))
+}
+
+/// What has come in on a TCP connection: `TCP_INFO` and `SIOCINQ` of tcp(7), the latter being `FIONREAD` by another name.
+pub fn received(socket: impl AsFd) -> Result<Received> {
+    let info: TcpInfo = getsockopt(&socket, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    let mut waiting: c_int = 0;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: FIONREAD writes one int to `waiting`, which outlives the call.
+    check("ioctl", unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut waiting) })?;
+    Ok(Received {
+        bytes: info.bytes_received,
+        waiting: waiting.cast_unsigned() as usize,
+        since: Duration::from_millis(info.last_data_recv.into()),
+        round_trip: Duration::from_micros(info.rtt.into()),
+    })
 }
 
 /// A counter to wake a poller with: eventfd(2).

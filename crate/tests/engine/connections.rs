@@ -13,6 +13,7 @@ use crate::support::{DEFAULTS, NO_FAULTS, bound, wait_until, write_until_blocked
 use echo_node::connection::{Connection, Cut, Stay};
 use echo_node::connections::{Connections, ticks_after};
 use echo_node::context::Context;
+use echo_node::drain::{BULK, SHORTEST_PAUSE_BEHIND as PAUSE};
 use echo_node::faults::{Fate, Faults};
 use echo_node::poller::Source;
 use echo_node::shared::Shared;
@@ -50,6 +51,13 @@ impl Scene {
         let (ours, peer) = UnixStream::pair().unwrap();
         self.adopt(ours);
         peer
+    }
+
+    fn connect_tcp(&mut self) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        self.adopt(listener.accept().unwrap().0);
+        client
     }
 
     fn adopt(&mut self, socket: impl Into<OwnedFd>) {
@@ -229,6 +237,36 @@ fn many_that_drain_together_are_drained_a_part_per_turn() {
     }
 }
 
+/// So much that more may be on its way.
+const MUCH: [u8; BULK] = [7; BULK];
+
+#[test]
+fn drained_clients_are_done_when_each_was_quiet_long_enough_and_not_before() {
+    let mut scene = Scene::new();
+    let mut clients = [scene.connect_tcp(), scene.connect_tcp()];
+    for client in &mut clients {
+        client.write_all(&MUCH).unwrap();
+    }
+    scene.context.stop_deadline = Some(Duration::MAX);
+    scene.connections.drain();
+    scene.turn(Duration::ZERO);
+    assert_eq!(scene.serve_events(), 2);
+    scene.turn(PAUSE / 2);
+    assert_eq!(scene.serve_events(), 0, "it holds the answers back, and does not spin");
+    clients[1].write_all(&MUCH).unwrap();
+    wait_until("it is served", || scene.serve_events() > 0);
+    for (done, rest) in [(0, PAUSE / 2), (1, PAUSE / 2)] {
+        assert_eq!(scene.connections.next_timer(&scene.context), Some(scene.context.clock.now() + rest));
+        scene.turn(rest.checked_sub(Duration::from_nanos(1)).unwrap());
+        assert_eq!(scene.serve_events(), 0);
+        scene.turn(Duration::from_nanos(1));
+        while scene.serve_events() > 0 {}
+        let mut answer = Vec::new();
+        clients[done].read_to_end(&mut answer).unwrap();
+        assert_eq!(answer.len(), (1 + done) * MUCH.len());
+    }
+}
+
 #[cfg_attr(not(target_os = "linux"), ignore = "needs the Unix sockets of Linux")]
 #[test]
 fn one_that_was_cut_is_closed_when_its_client_is_lost() {
@@ -326,9 +364,31 @@ fn those_that_a_stop_waits_for_are_cut_and_counted_too() {
         scene.turn(Duration::ZERO);
         assert_eq!(scene.connections.cut_all(&scene.context, cut), 2);
         scene.turn(LOOK);
+        // One that is closed has as long to read as without a stop.
+        let is_closed = cut == Cut::Close;
+        assert_eq!(scene.open(), usize::from(is_closed));
+        assert_eq!(client.read_to_end(&mut Vec::new()).is_err(), !is_closed);
+        scene.turn(LOOK);
         assert_eq!(scene.open(), 0);
-        assert_eq!(client.read_to_end(&mut Vec::new()).is_err(), cut == Cut::Reset);
     }
+}
+
+#[test]
+fn one_that_is_closed_in_a_stop_waits_a_second_for_its_client() {
+    let mut scene = Scene::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    write_until_blocked(&ours, usize::MAX);
+    ours.set_nonblocking(true).unwrap();
+    scene.context.shared.open.fetch_add(1, Relaxed);
+    scene.connections.lingering.linger(&scene.context, OwnedFd::from(ours));
+    scene.turn(Duration::ZERO);
+    assert_eq!(scene.connections.cut_all(&scene.context, Cut::Close), 1);
+    scene.turn(Duration::from_secs(1));
+    assert_eq!(scene.open(), 1);
+    scene.turn(LOOK);
+    assert_eq!(scene.open(), 0);
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn what_is_left_out_is_counted_and_its_end_is_not_told() {
     let (socket, _peer) = UnixStream::pair().unwrap();
     let mut connection = Connection::new(OwnedFd::from(socket), false, None);
     for _ in 0..MOST_UNTAKEN + LEFT_OUT {
-        connection.extras = Some(Box::new(Extras { record: record(&shared), fault: None }));
+        connection.extras = Some(Box::new(Extras { record: record(&shared), ..Extras::default() }));
         writer.connected(&mut connection, 0);
         writer.ended(connection.take_record(), Reason::Peer);
     }

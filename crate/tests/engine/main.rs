@@ -8,6 +8,7 @@ mod busy_poll;
 mod client;
 mod connection;
 mod connections;
+mod drain;
 mod echo;
 mod event_loop;
 mod events;
